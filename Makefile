@@ -1,0 +1,52 @@
+# The same commands for people and for CI.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+BUF_VERSION := 1.75.0
+BUF := $(VENV)/buf/node_modules/.bin/buf
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format protos bench clean
+
+help:  ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# One environment serves every target; it is made again only when its pins change, so that
+# a second run needs no network.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Twinhead needs Python 3.11 or newer")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+install: $(READY)  ## Make the environment (.venv)
+
+demo: $(READY)  ## Start a worker, label examples/sentences.csv, show the result
+	$(BIN)/twinhead demo examples/sentences.csv
+
+test: $(READY)  ## Run all tests
+	$(BIN)/python -m pytest
+
+lint: $(READY) $(BUF)  ## Check style, types and the wire contract; warnings are errors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --warnings
+	$(BIN)/python protos/generate.py --lint $(BUF)
+
+format: $(READY)  ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+protos: $(READY)  ## Generate the Python of the wire contract
+	$(BIN)/python protos/generate.py
+
+bench: $(READY)  ## Measure speed and memory: make bench TEXT=file.txt
+	$(BIN)/python bench/first_light.py $(TEXT)
+
+clean:  ## Remove the environment and all that was built
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+
+# buf comes as a binary inside an npm package; npm comes with the environment when the machine has none.
+$(BUF): | $(READY)
+	PATH="$$PATH:$(abspath $(BIN))" npm install --silent --no-save --prefix $(VENV)/buf @bufbuild/buf@$(BUF_VERSION)

@@ -1,0 +1,133 @@
+"""The blocking client."""
+
+import time
+from collections.abc import Generator, Iterable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from twinhead.v1 import model_service_pb2
+from twinhead.v1.inference_service_pb2_grpc import InferenceServiceStub
+from twinhead.v1.model_service_pb2_grpc import ModelServiceStub
+
+from .channel import DEFAULT_TARGET, OPTIONS
+from .errors import TwinheadError, WorkerUnavailableError, from_rpc_error
+from .requests import InferOptions, build_request
+from .results import InferResult, ModelInfo, read_model, read_result
+from .stream_window import StreamWindow
+
+
+class Client:
+    """Calls a worker; safe to use from several threads.
+
+    >>> with Client("localhost:50051") as client:
+    ...     result = client.infer(["The match was a delight."])
+    ...     result["topic"].labels, result.embeddings.shape
+    """
+
+    def __init__(self, target: str = DEFAULT_TARGET, *, timeout: float | None = 60.0) -> None:
+        """Connect to a worker when the first call is made.
+
+        Args:
+            target: `host:port`, or any name that gRPC resolves.
+            timeout: seconds for a call, retries included; None waits for ever.
+        """
+        self.target = target
+        self._timeout = timeout
+        self._channel = grpc.insecure_channel(target, options=OPTIONS)
+        self._inference: Any = InferenceServiceStub(self._channel)
+        self._models: Any = ModelServiceStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    def model(self, *, timeout: float | None = None) -> ModelInfo:
+        """Describe the live model.
+
+        Raises:
+            TwinheadError: the call failed.
+        """
+        request = model_service_pb2.GetModelRequest()
+        try:
+            return read_model(self._models.GetModel(request, timeout=timeout or self._timeout))
+        except grpc.RpcError as error:
+            raise from_rpc_error(error, self.target) from error
+
+    def infer(
+        self,
+        sentences: Sequence[str],
+        options: InferOptions | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> InferResult:
+        """Answer one batch of sentences.
+
+        Raises:
+            TwinheadError: the call failed. A sentence that cannot be encoded is no failure: it
+                has its own status in the result.
+        """
+        request = build_request(sentences, options or InferOptions())
+        try:
+            return read_result(self._inference.Infer(request, timeout=timeout or self._timeout))
+        except grpc.RpcError as error:
+            raise from_rpc_error(error, self.target) from error
+
+    def infer_stream(
+        self,
+        batches: Iterable[Sequence[str]],
+        options: InferOptions | None = None,
+        *,
+        in_flight: int = 8,
+        reconnect_seconds: float = 20.0,
+    ) -> Generator[InferResult | TwinheadError]:
+        """Answer many batches on one stream, in their order.
+
+        A batch that fails gives the error in place of its result, and the stream goes on. When
+        the worker goes away, what is unanswered is sent again as soon as one is back.
+
+        Args:
+            batches: read as answers come, from another thread.
+            options: for all of them.
+            in_flight: batches sent and not yet given out; bounds memory, and keeps the worker busy.
+            reconnect_seconds: how long to go on trying without any answer.
+
+        Raises:
+            TwinheadError: the stream failed for good.
+            Exception: what `batches` raises, after the answers to the batches before it.
+        """
+        window = StreamWindow(batches, options or InferOptions(), in_flight, self.target)
+        last_answer = time.monotonic()
+        while True:
+            call = self._inference.StreamInfer(window.requests())
+            try:
+                for response in call:
+                    window.settle(response)
+                    last_answer = time.monotonic()
+                    yield from window.results()
+                if window.failure is not None:
+                    raise window.failure
+                if window.done:
+                    return
+                failure: TwinheadError = WorkerUnavailableError(f"{self.target} ended the stream")
+            except grpc.RpcError as error:
+                failure = from_rpc_error(error, self.target)
+                failure.__cause__ = error
+            finally:
+                window.stop()
+                call.cancel()
+            waited = time.monotonic() - last_answer
+            if not isinstance(failure, WorkerUnavailableError) or waited > reconnect_seconds:
+                raise failure
+            time.sleep(0.25)

@@ -1,0 +1,63 @@
+"""What a caller wants, as the contract's messages."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from twinhead.v1 import inference_service_pb2 as pb
+
+EMBEDDING_FORMATS = {
+    None: pb.EMBEDDING_FORMAT_NONE,
+    "float32": pb.EMBEDDING_FORMAT_FLOAT32,
+    "float16": pb.EMBEDDING_FORMAT_FLOAT16,
+}
+
+
+@dataclass(frozen=True)
+class InferOptions:
+    """What to return for sentences, and how. The defaults return everything."""
+
+    tasks: Sequence[str] | None = None
+    """Names of the tasks wanted; None for all of them, empty for none."""
+    embedding: str | None = "float32"
+    """`float32`, `float16`, or None for no embeddings."""
+    normalize: bool | None = None
+    """Scale embeddings to unit length; None for the model's default."""
+    dimensions: int | None = None
+    """Keep so many dimensions of the embeddings; None for all."""
+    logits: bool = True
+    """Whether to return logits beside the answers."""
+    truncate: bool = True
+    """Cut over-long sentences; otherwise they get a status and no answer."""
+    model_version: str | None = None
+    """The version that must answer; None for the live one."""
+
+
+def build_request(sentences: Sequence[str], options: InferOptions) -> pb.InferRequest:
+    """Build a request.
+
+    Raises:
+        ValueError: an unknown embedding format, or negative dimensions.
+        TypeError: `sentences` is one string instead of a sequence of them.
+    """
+    if isinstance(sentences, str):
+        raise TypeError("sentences must be a list of strings, not one string")
+    if options.embedding not in EMBEDDING_FORMATS:
+        known = ", ".join(repr(name) for name in EMBEDDING_FORMATS)
+        raise ValueError(f"unknown embedding format {options.embedding!r}; there are {known}")
+    if options.dimensions is not None and options.dimensions < 1:
+        raise ValueError("dimensions must be 1 or more")
+    return pb.InferRequest(
+        sentences=sentences,
+        outputs=pb.OutputSelection(
+            tasks=options.tasks or (),
+            skip_tasks=options.tasks is not None and not options.tasks,
+            embedding=pb.EmbeddingOptions(
+                format=EMBEDDING_FORMATS[options.embedding],
+                normalize=options.normalize,
+                dimensions=options.dimensions or 0,
+            ),
+            logits=options.logits,
+        ),
+        truncation=pb.TRUNCATION_END if options.truncate else pb.TRUNCATION_NONE,
+        model_version=options.model_version or "",
+    )

@@ -1,0 +1,41 @@
+"""A few rows of a file on their way through the labeller."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+# A request of 256 short sentences keeps the worker's passes full; the second bound keeps requests
+# of long texts small (4 bytes a character at most, far below the worker's 16 MiB).
+MAX_ROWS = 256
+MAX_CHARACTERS = 250_000
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RowBatch:
+    """Consecutive rows: their texts, and all that the file says of them."""
+
+    first_row: int
+    """Number of the first row, counted from 1."""
+    texts: Sequence[str]
+    """What to label; empty where the file has none."""
+    rows: Sequence[Row] | pa.RecordBatch
+    """The rows themselves, as the file's format gives them."""
+    position: int
+    """How far the file is read: bytes, or rows where the format counts those."""
+
+    def as_dicts(self) -> Sequence[Row]:
+        """The rows as dicts."""
+        rows: Any = self.rows
+        return rows.to_pylist() if isinstance(rows, pa.RecordBatch) else rows
+
+    def slice(self, start: int, end: int) -> "RowBatch":
+        """Rows `start` to `end` (excluded)."""
+        rows: Any = self.rows
+        part = (
+            rows.slice(start, end - start) if isinstance(rows, pa.RecordBatch) else rows[start:end]
+        )
+        return RowBatch(self.first_row + start, self.texts[start:end], part, self.position)

@@ -1,0 +1,1 @@
+"""Example input, shipped with the package."""

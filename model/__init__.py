@@ -1,0 +1,1 @@
+"""What server and trainer share: the network, its parts, and checkpoints of it."""

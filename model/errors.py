@@ -1,0 +1,23 @@
+"""What can go wrong with a model.
+
+ModelError
+├── ConfigError            a model description with faults
+├── EncoderNotFoundError   no encoder under that name
+└── CheckpointError        a checkpoint that is incomplete, damaged or contradicts itself
+"""
+
+
+class ModelError(Exception):
+    """Base of all errors of this package; its text says what is wrong and what to do."""
+
+
+class ConfigError(ModelError):
+    """A model description with faults; the text names each of them."""
+
+
+class EncoderNotFoundError(ModelError):
+    """No encoder was found under a name; the text lists the places that were tried."""
+
+
+class CheckpointError(ModelError):
+    """A checkpoint folder that is incomplete, damaged or contradicts itself."""

@@ -1,0 +1,70 @@
+"""The multi-head network: one encoder pass, an embedding and the logits of every task."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from .config import ModelConfig, Pooling
+from .heads import build_head
+from .pooling import pool
+
+
+@dataclass(frozen=True)
+class NetworkOutput:
+    """What one pass gives."""
+
+    embeddings: torch.Tensor
+    """Pooled sentence vectors, not normalised, [batch, dimensions]."""
+    logits: Mapping[str, torch.Tensor]
+    """Logits of each task asked for, [batch, labels]."""
+
+
+class Network(nn.Module):
+    """A shared encoder and one head for each task of a config.
+
+    `encoder` is any module that maps (input_ids, attention_mask) to token vectors
+    [batch, tokens, dimensions] and has `dimensions`.
+    """
+
+    def __init__(self, config: ModelConfig, encoder: nn.Module, dimensions: int) -> None:
+        super().__init__()
+        self.config = config
+        self.dimensions = dimensions
+        self.encoder = encoder
+        self.heads = nn.ModuleDict(
+            {task.name: build_head(task, dimensions) for task in config.tasks}
+        )
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        tasks: Iterable[str] | None = None,
+    ) -> NetworkOutput:
+        """Encode a padded batch once, and run the heads on it.
+
+        Args:
+            input_ids: token ids, int64 [batch, tokens].
+            attention_mask: 1 for tokens, 0 for padding, int64 [batch, tokens].
+            tasks: names of the heads to run; None for all of them.
+
+        Raises:
+            KeyError: a task that the model does not have.
+        """
+        hidden = self.encoder(input_ids, attention_mask)
+        pooled: dict[Pooling, torch.Tensor] = {}
+
+        def pooled_by(pooling: Pooling) -> torch.Tensor:
+            if pooling not in pooled:
+                pooled[pooling] = pool(hidden, attention_mask, pooling)
+            return pooled[pooling]
+
+        names = [task.name for task in self.config.tasks] if tasks is None else tasks
+        return NetworkOutput(
+            embeddings=pooled_by(self.config.embedding_pooling),
+            logits={
+                name: self.heads[name](pooled_by(self.config.task(name).pooling)) for name in names
+            },
+        )

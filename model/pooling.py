@@ -1,0 +1,22 @@
+"""Token vectors to one vector a sentence."""
+
+import torch
+
+from .config import Pooling
+
+
+def pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Tensor:
+    """Pool over tokens; padding never takes part.
+
+    Args:
+        hidden: token vectors, [batch, tokens, dimensions].
+        mask: 1 for tokens, 0 for padding, [batch, tokens]; each row has at least one token.
+        pooling: how.
+
+    Returns:
+        Sentence vectors, [batch, dimensions].
+    """
+    match pooling:
+        case Pooling.MEAN:
+            weights = mask.unsqueeze(-1).to(hidden.dtype)
+            return (hidden * weights).sum(dim=1) / weights.sum(dim=1)

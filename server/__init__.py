@@ -1,0 +1,1 @@
+"""The worker: batches of sentences in over gRPC, embeddings and every head's answer out."""

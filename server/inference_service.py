@@ -1,0 +1,215 @@
+"""The inference RPCs: check, tokenise, queue, wait, reply."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from twinhead.v1 import inference_service_pb2 as pb
+from twinhead.v1 import inference_service_pb2_grpc as pb_grpc
+
+from .batch_queue import BatchQueue
+from .errors import (
+    Context,
+    InvalidRequestError,
+    NotServingError,
+    abort,
+    to_status,
+    translate,
+)
+from .job import Job
+from .live_model import Serving
+from .reply import build_reply
+from .request_check import check_request
+from .sentence_check import tokenize
+from .settings import WorkerSettings
+
+_BATCH_ID_CHARACTERS = 256
+# Answers stay under the 4 MiB that gRPC clients accept by default, with room for the statuses.
+_ANSWER_BYTES = 4 * 1024 * 1024 - 128 * 1024
+# A status takes about 30 bytes, a label and its score 10.
+_ROW_OVERHEAD_BYTES = 64
+
+
+@dataclass(frozen=True)
+class _Accepted:
+    """A request that is queued, and the statuses of its sentences."""
+
+    job: Job
+    statuses: list[pb.SentenceStatus]
+
+
+class _Calls:
+    """Counts the calls that are being answered."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self.none_left = asyncio.Event()
+        self.none_left.set()
+
+    def __enter__(self) -> None:
+        self._count += 1
+        self.none_left.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self._count -= 1
+        if not self._count:
+            self.none_left.set()
+
+
+class InferenceService(pb_grpc.InferenceServiceServicer):
+    """Answers batches, one by one or on a stream."""
+
+    def __init__(self, serving: Serving, queue: BatchQueue, settings: WorkerSettings) -> None:
+        self._serving = serving
+        self._queue = queue
+        self._settings = settings
+        self._calls = _Calls()
+        # Two, so that one very long sentence does not hold up everybody's tokenisation.
+        self._tokenizers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="tokenizer")
+
+    async def Infer(self, request: pb.InferRequest, context: Context) -> pb.InferResponse:
+        """Answer one batch; fails at once when the worker is full."""
+        with self._calls:
+            try:
+                return await self._answer(await self._accept(request, wait=False))
+            except Exception as error:
+                await abort(context, error)
+
+    async def StreamInfer(
+        self,
+        request_iterator: AsyncIterator[pb.StreamInferRequest],
+        context: Context,
+    ) -> AsyncIterator[pb.StreamInferResponse]:
+        """Answer batches as they are ready; reads no further while the worker is full."""
+        answers: asyncio.Queue[pb.StreamInferResponse | None] = asyncio.Queue()
+        room = asyncio.Semaphore(self._settings.batches_per_stream)
+        reader = asyncio.create_task(self._read_stream(request_iterator, answers, room))
+        # However the reader ends, the loop below must.
+        reader.add_done_callback(lambda _: answers.put_nowait(None))
+        with self._calls:
+            try:
+                while (answer := await answers.get()) is not None:
+                    yield answer
+                    room.release()
+                reader.result()  # raises what the reader raised
+                if self._serving.draining.is_set():
+                    raise NotServingError(draining=True)
+            except Exception as error:
+                await abort(context, error)
+            finally:
+                reader.cancel()
+
+    async def idle(self, timeout_seconds: float) -> bool:
+        """Wait until no call is left; returns whether that came within the time."""
+        try:
+            await asyncio.wait_for(self._calls.none_left.wait(), timeout_seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Release the threads."""
+        self._tokenizers.shutdown(wait=False, cancel_futures=True)
+
+    async def _read_stream(
+        self,
+        requests: AsyncIterator[pb.StreamInferRequest],
+        answers: asyncio.Queue[pb.StreamInferResponse | None],
+        room: asyncio.Semaphore,
+    ) -> None:
+        """Accept a stream's batches until it ends or the worker drains; then answer them all."""
+        draining = asyncio.create_task(self._serving.draining.wait())
+        broken: BaseException | None = None
+        try:
+            async with asyncio.TaskGroup() as unanswered:
+                while True:
+                    await room.acquire()
+                    reading = asyncio.ensure_future(anext(requests, None))
+                    await asyncio.wait({reading, draining}, return_when=asyncio.FIRST_COMPLETED)
+                    if not reading.done():
+                        reading.cancel()
+                        break
+                    if broken := reading.exception():
+                        break
+                    request = reading.result()
+                    if request is None:
+                        break
+                    try:
+                        if len(request.batch_id) > _BATCH_ID_CHARACTERS:
+                            raise InvalidRequestError(
+                                [("batch_id", f"longer than {_BATCH_ID_CHARACTERS} characters")]
+                            )
+                        accepted = await self._accept(request.request, wait=True)
+                    except Exception as error:
+                        answers.put_nowait(_failed(request.batch_id, error))
+                    else:
+                        unanswered.create_task(
+                            self._answer_batch(request.batch_id, accepted, answers)
+                        )
+        finally:
+            draining.cancel()
+        if broken is not None:
+            raise broken
+
+    async def _answer_batch(
+        self,
+        batch_id: str,
+        accepted: _Accepted,
+        answers: asyncio.Queue[pb.StreamInferResponse | None],
+    ) -> None:
+        try:
+            response = await self._answer(accepted)
+        except Exception as error:
+            answers.put_nowait(_failed(batch_id, error))
+        else:
+            answers.put_nowait(pb.StreamInferResponse(batch_id=batch_id, response=response))
+
+    async def _accept(self, request: pb.InferRequest, *, wait: bool) -> _Accepted:
+        """Check, tokenise and queue a request."""
+        model = self._serving.model(request.model_version)
+        plan = check_request(
+            request,
+            model.config,
+            model.dimensions,
+            max_sentences(self._settings, model.dimensions, model.config.total_labels),
+        )
+        if not wait:
+            self._queue.check_room()  # before time is spent on tokenising
+        started = time.monotonic()
+        tokenized, statuses = await asyncio.get_running_loop().run_in_executor(
+            self._tokenizers,
+            tokenize,
+            request.sentences,
+            model.tokenizer,
+            self._settings.characters_per_sentence,
+            plan.truncate,
+        )
+        job = Job(model, plan, tokenized, time.monotonic() - started)
+        if wait:
+            await self._queue.put_when_room(job)
+        else:
+            self._queue.put(job)
+        return _Accepted(job, statuses)
+
+    async def _answer(self, accepted: _Accepted) -> pb.InferResponse:
+        """Wait until a queued request is settled, and build its reply."""
+        try:
+            await accepted.job.wait()
+        except BaseException:  # the caller has left, or a pass failed: encode no more of it
+            self._queue.discard(accepted.job)
+            raise
+        return build_reply(accepted.job, accepted.statuses)
+
+
+def max_sentences(settings: WorkerSettings, dimensions: int, labels: int) -> int:
+    """Sentences that one request may hold, so that its answer fits a client's default limit."""
+    row_bytes = 4 * (dimensions + labels) + _ROW_OVERHEAD_BYTES
+    return max(1, min(settings.sentences_per_request, _ANSWER_BYTES // row_bytes))
+
+
+def _failed(batch_id: str, error: Exception) -> pb.StreamInferResponse:
+    return pb.StreamInferResponse(
+        batch_id=batch_id[:_BATCH_ID_CHARACTERS], error=to_status(translate(error))
+    )

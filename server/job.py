@@ -1,0 +1,88 @@
+"""One accepted request on its way through the worker."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..model.tokenizer import TokenizedSentence
+from .live_model import LiveModel
+from .request_check import RequestPlan
+from .torch_engine import EngineOutput, FloatArray
+
+
+class Job:
+    """A request, the version that answers it, and the results as they come.
+
+    Made and awaited on the event loop; `settle` and `fail` are called from the runner's thread.
+    """
+
+    def __init__(
+        self,
+        model: LiveModel,
+        plan: RequestPlan,
+        sentences: Sequence[TokenizedSentence | None],
+        tokenize_seconds: float,
+    ) -> None:
+        """Take a request; `sentences` has None where there is nothing to encode."""
+        self.model = model
+        self.plan = plan
+        self.sentences = sentences
+        rows = len(sentences)
+        self.embeddings: FloatArray = np.zeros(
+            (rows, model.dimensions if plan.embedding is not None else 0), dtype=np.float32
+        )
+        self.logits: dict[str, FloatArray] = {
+            task.name: np.zeros((rows, len(task.labels)), dtype=np.float32) for task in plan.tasks
+        }
+        self.tokens = sum(len(sentence.ids) for sentence in sentences if sentence is not None)
+        self.tokenize_seconds = tokenize_seconds
+        self.queue_seconds = 0.0
+        self.encode_seconds = 0.0
+        self._unsettled = sum(sentence is not None for sentence in sentences)
+        self._queued = time.monotonic()
+        self._loop = asyncio.get_running_loop()
+        self._done: asyncio.Future[None] = self._loop.create_future()
+        if not self._unsettled:
+            self._done.set_result(None)
+
+    async def wait(self) -> None:
+        """Wait until every row is settled; raises what an encoder pass of it raised."""
+        await self._done
+
+    def started(self) -> None:
+        """Note that an encoder pass with rows of this job starts."""
+        self.queue_seconds = time.monotonic() - self._queued
+
+    def settle(
+        self, rows: Sequence[int], output: EngineOutput, at: Sequence[int], seconds: float
+    ) -> None:
+        """Take the results of one encoder pass.
+
+        Args:
+            rows: rows of this job.
+            output: the pass's results.
+            at: where in `output` those rows are.
+            seconds: how long the pass took.
+        """
+        self.encode_seconds += seconds
+        if self.plan.embedding is not None:
+            self.embeddings[rows] = output.embeddings[at]
+        for name, logits in self.logits.items():
+            logits[rows] = output.logits[name][at]
+        self._unsettled -= len(rows)
+        if not self._unsettled:
+            self._loop.call_soon_threadsafe(self._finish, None)
+
+    def fail(self, error: Exception) -> None:
+        """End the job with an error."""
+        self._loop.call_soon_threadsafe(self._finish, error)
+
+    def _finish(self, error: Exception | None) -> None:
+        if self._done.done():  # failed in an earlier pass, or its caller has left
+            return
+        if error is None:
+            self._done.set_result(None)
+        else:
+            self._done.set_exception(error)

@@ -1,0 +1,53 @@
+"""The model that answers, and whether the worker serves at all."""
+
+import asyncio
+from dataclasses import dataclass
+
+from ..model.config import ModelConfig
+from ..model.tokenizer import Tokenizer
+from .errors import NotServingError, VersionNotLiveError
+from .torch_engine import Engine
+
+
+@dataclass(frozen=True, eq=False)
+class LiveModel:
+    """A version, whole and unchangeable: whoever holds one answers by it to the end."""
+
+    version: str
+    config: ModelConfig
+    dimensions: int
+    """Length of an embedding."""
+    tokenizer: Tokenizer
+    engine: Engine
+
+
+class Serving:
+    """What the worker serves: nothing yet, a model, or nothing any more."""
+
+    def __init__(self) -> None:
+        self._model: LiveModel | None = None
+        self.draining = asyncio.Event()
+
+    def publish(self, model: LiveModel) -> None:
+        """Make a model the live one: one assignment."""
+        self._model = model
+
+    def drain(self) -> None:
+        """Take no new work from now on."""
+        self.draining.set()
+
+    def model(self, version: str = "") -> LiveModel:
+        """The live model.
+
+        Args:
+            version: the version that it must be; empty for any.
+
+        Raises:
+            NotServingError: starting or draining.
+            VersionNotLiveError: another version is live.
+        """
+        if self.draining.is_set() or self._model is None:
+            raise NotServingError(draining=self.draining.is_set())
+        if version and version != self._model.version:
+            raise VersionNotLiveError(version, self._model.version)
+        return self._model

@@ -1,0 +1,104 @@
+"""Checks a request whole, before any work is done for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from twinhead.v1 import inference_service_pb2 as pb
+
+from ..model.config import ModelConfig, TaskConfig
+from .errors import InvalidRequestError
+
+
+@dataclass(frozen=True)
+class EmbeddingPlan:
+    """How embeddings are returned."""
+
+    float16: bool
+    normalize: bool
+    dimensions: int
+
+
+@dataclass(frozen=True)
+class RequestPlan:
+    """A checked request."""
+
+    tasks: Sequence[TaskConfig]
+    embedding: EmbeddingPlan | None
+    logits: bool
+    truncate: bool
+
+
+def check_request(
+    request: pb.InferRequest, config: ModelConfig, dimensions: int, max_sentences: int
+) -> RequestPlan:
+    """Check a request against the model and the limits.
+
+    Raises:
+        InvalidRequestError: naming every violated field.
+    """
+    violations: list[tuple[str, str]] = []
+    count = len(request.sentences)
+    if not count:
+        violations.append(("sentences", "at least one is needed"))
+    elif count > max_sentences:
+        violations.append(
+            ("sentences", f"{count} are more than the {max_sentences} that one request may hold")
+        )
+
+    outputs = request.outputs
+    if outputs.skip_tasks and outputs.tasks:
+        violations.append(("outputs.skip_tasks", "contradicts outputs.tasks"))
+    known = {task.name: task for task in config.tasks}
+    wanted = list(outputs.tasks)
+    for index, name in enumerate(wanted):
+        if name not in known:
+            violations.append(
+                (
+                    f"outputs.tasks[{index}]",
+                    f"unknown task {name[:64]!r}; the model has {', '.join(known) or 'none'}",
+                )
+            )
+        elif name in wanted[:index]:
+            violations.append((f"outputs.tasks[{index}]", f"task {name!r} stands twice"))
+    if outputs.skip_tasks:
+        tasks: tuple[TaskConfig, ...] = ()
+    else:
+        tasks = tuple(task for task in config.tasks if not wanted or task.name in wanted)
+
+    embedding = _check_embedding(outputs.embedding, config, dimensions, violations)
+    if not violations and not tasks and embedding is None:
+        violations.append(("outputs", "asks for neither a task nor an embedding"))
+    if request.truncation not in pb.Truncation.values():
+        violations.append(("truncation", f"unknown value {request.truncation}"))
+    if violations:
+        raise InvalidRequestError(violations)
+    return RequestPlan(
+        tasks=tasks,
+        embedding=embedding,
+        logits=outputs.logits if outputs.HasField("logits") else True,
+        truncate=request.truncation != pb.TRUNCATION_NONE,
+    )
+
+
+def _check_embedding(
+    options: pb.EmbeddingOptions,
+    config: ModelConfig,
+    dimensions: int,
+    violations: list[tuple[str, str]],
+) -> EmbeddingPlan | None:
+    if options.format not in pb.EmbeddingFormat.values():
+        violations.append(("outputs.embedding.format", f"unknown value {options.format}"))
+    if options.dimensions > dimensions:
+        violations.append(
+            (
+                "outputs.embedding.dimensions",
+                f"{options.dimensions} are more than the {dimensions} that the model has",
+            )
+        )
+    if options.format == pb.EMBEDDING_FORMAT_NONE:
+        return None
+    return EmbeddingPlan(
+        float16=options.format == pb.EMBEDDING_FORMAT_FLOAT16,
+        normalize=options.normalize if options.HasField("normalize") else config.normalize,
+        dimensions=options.dimensions or dimensions,
+    )

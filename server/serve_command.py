@@ -1,0 +1,119 @@
+"""`twinhead serve`: run a worker until it is told to stop."""
+
+import asyncio
+import functools
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import ValidationError
+
+from ..model.config import describe_faults
+from ..model.errors import ModelError
+from .live_model import LiveModel
+from .settings import WorkerSettings
+from .worker import ListenError, Worker
+
+logger = logging.getLogger(__name__)
+
+
+def _settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """One option for each field of the settings, with the field's description as its help."""
+    for name, field in reversed(WorkerSettings.model_fields.items()):
+        option = click.option(
+            f"--{name.replace('_', '-')}",
+            type=field.annotation,
+            default=field.default,
+            show_default=True,
+            help=field.description,
+        )
+        command = option(command)
+    return command
+
+
+@click.command()
+@_settings_options
+@click.option(
+    "--port-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write the port to once the worker is ready; for scripts that use --port 0.",
+)
+def serve(port_file: Path | None, **options: Any) -> None:
+    """Run a worker.
+
+    It answers over gRPC (package twinhead.v1, with health and reflection) until SIGTERM or
+    Ctrl-C; then it finishes the work that it has accepted and exits.
+    """
+    try:
+        settings = WorkerSettings(**options)
+    except ValidationError as error:
+        faults = [f"--{fault.replace('_', '-')}" for fault in describe_faults(error)]
+        raise click.UsageError("\n".join(faults)) from error
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
+    )
+    try:
+        finished = asyncio.run(_serve(settings, port_file))
+    except (ModelError, ListenError, ValueError, OSError) as error:
+        if click.get_current_context().find_root().params.get("debug"):
+            raise
+        raise click.ClickException(str(error)) from error
+    if not finished:
+        raise click.ClickException("the drain time ran out; some accepted work was cut off")
+
+
+async def _serve(settings: WorkerSettings, port_file: Path | None) -> bool:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, functools.partial(_stop, stop, number))
+    worker = Worker(settings)
+    starting = asyncio.create_task(worker.start(_load))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        # Loading cannot be interrupted, and nothing is lost by not waiting for it.
+        logger.info("stopped before the model was loaded")
+        logging.shutdown()
+        sys.stderr.flush()
+        _exit_now()
+    model = await starting
+    if port_file is not None:
+        staging = port_file.with_name(port_file.name + ".partial")
+        staging.write_text(f"{worker.port}\n", encoding="utf-8")
+        staging.replace(port_file)
+    tasks = ", ".join(task.name for task in model.config.tasks)
+    logger.info(
+        "ready on %s:%d: version %s, tasks %s", settings.host, worker.port, model.version, tasks
+    )
+    await stop.wait()
+    logger.info("draining, at most %.0f s", settings.drain_seconds)
+    finished = await worker.drain()
+    logger.info("stopped")
+    return finished
+
+
+def _load(settings: WorkerSettings) -> LiveModel:
+    # Imports torch: in the loading thread, so that the worker answers health checks meanwhile.
+    from .load_model import load_model
+
+    return load_model(settings)
+
+
+def _stop(stop: asyncio.Event, number: signal.Signals) -> None:
+    if stop.is_set():
+        logger.info("second signal, stopping at once")
+        logging.shutdown()
+        _exit_now(1)
+    logger.info("received %s", signal.Signals(number).name)
+    stop.set()
+
+
+def _exit_now(code: int = 0) -> None:
+    import os
+
+    os._exit(code)

@@ -1,0 +1,87 @@
+"""The worker's settings; the descriptions are the help of `twinhead serve`."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class WorkerSettings(BaseModel):
+    """How a worker listens, batches and limits."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field(
+        default="starter",
+        description="Checkpoint folder to serve, or `starter` for the embedded model.",
+    )
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address to listen on. Traffic is not encrypted and callers are not "
+        "authenticated: an address other than loopback lets everyone on that network in.",
+    )
+    port: int = Field(
+        default=50051, ge=0, le=65535, description="Port to listen on; 0 takes a free one."
+    )
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="Where the model runs: `cpu`, `cuda`, `cuda:N`, or `auto` for a GPU if there "
+        "is one.",
+    )
+    threads: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="CPU threads of one encoder pass; 0 takes one for each usable core. Fewer "
+        "leave room for other programs and make each pass slower.",
+    )
+    token_budget: int = Field(
+        default=0,
+        ge=0,
+        le=1_048_576,
+        description="Padded tokens of one encoder pass. Larger passes keep a GPU busy; on a CPU "
+        "they leave the caches and make short calls wait longer. 0 takes 1024 on CPU, 16384 on "
+        "GPU.",
+    )
+    queue_tokens: int = Field(
+        default=65_536,
+        ge=1,
+        description="Tokens that may wait for the encoder, over all callers; about five seconds of "
+        "work for two CPU cores. More absorbs longer bursts and lets waits grow.",
+    )
+    sentences_per_request: int = Field(
+        default=1024,
+        ge=1,
+        le=65_536,
+        description="Sentences in one request. Fewer apply when the model's embeddings would make "
+        "an answer larger than the 4 MiB that gRPC clients accept by default.",
+    )
+    request_bytes: int = Field(
+        default=16 * 1024 * 1024,
+        ge=1024,
+        le=256 * 1024 * 1024,
+        description="Bytes of one request message: 1024 sentences of 16 KiB.",
+    )
+    characters_per_sentence: int = Field(
+        default=100_000,
+        ge=1,
+        description="Characters of a sentence that are tokenised; the rest counts as truncated. A "
+        "bound on the time that one sentence can take (about 40 ms).",
+    )
+    batches_per_stream: int = Field(
+        default=16,
+        ge=1,
+        le=1024,
+        description="Batches of one stream that may be in the worker at once: read, and their "
+        "answers not yet taken. A bound on what one slow reader can hold in memory.",
+    )
+    concurrent_calls: int = Field(
+        default=512,
+        ge=1,
+        description="Calls and streams at once, over all callers; more fail with "
+        "RESOURCE_EXHAUSTED.",
+    )
+    drain_seconds: float = Field(
+        default=20.0,
+        ge=0,
+        description="Time to finish accepted work after SIGTERM; what is then left is cut off. "
+        "Keep it below the time after which your supervisor kills.",
+    )

@@ -1,0 +1,127 @@
+"""The worker process: listen, load, serve, drain."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer  # what `health.aio` names, for type checkers
+from grpc_reflection.v1alpha import reflection
+from twinhead.v1 import inference_service_pb2, model_service_pb2
+from twinhead.v1.inference_service_pb2_grpc import add_InferenceServiceServicer_to_server
+from twinhead.v1.model_service_pb2_grpc import add_ModelServiceServicer_to_server
+
+from .batch_queue import BatchQueue
+from .batch_runner import BatchRunner
+from .inference_service import InferenceService
+from .live_model import LiveModel, Serving
+from .malformed import MalformedRequests
+from .model_service import ModelService
+from .settings import WorkerSettings
+
+logger = logging.getLogger(__name__)
+
+_CPU_TOKEN_BUDGET = 1024
+_GPU_TOKEN_BUDGET = 16_384
+_SERVICES = (
+    inference_service_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name,
+    model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
+)
+
+
+class ListenError(Exception):
+    """The address cannot be listened on."""
+
+
+class Worker:
+    """A worker inside a running event loop."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._settings = settings
+        self.port = 0
+        """The port it listens on, once started."""
+        self._serving = Serving()
+        self._health = HealthServicer()
+        self._queue: BatchQueue | None = None
+        self._runner: BatchRunner | None = None
+        self._inference: InferenceService | None = None
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self, load: Callable[[WorkerSettings], LiveModel]) -> LiveModel:
+        """Listen, then load the model; calls before it is ready get UNAVAILABLE.
+
+        Args:
+            load: makes a model that has run once; called in a thread.
+
+        Raises:
+            ListenError: the address is taken or not ours.
+            Exception: what `load` raises; the worker is then stopped.
+        """
+        settings = self._settings
+        self._queue = BatchQueue(settings.queue_tokens)
+        self._inference = InferenceService(self._serving, self._queue, settings)
+        server = grpc.aio.server(
+            interceptors=[MalformedRequests()],
+            maximum_concurrent_rpcs=settings.concurrent_calls,
+            options=[
+                ("grpc.max_receive_message_length", settings.request_bytes),
+                ("grpc.max_send_message_length", -1),  # bounded by what a request may hold
+                ("grpc.so_reuseport", 0),  # a second worker on the port fails instead of sharing it
+            ],
+        )
+        self._server = server
+        add_InferenceServiceServicer_to_server(self._inference, server)
+        add_ModelServiceServicer_to_server(ModelService(self._serving, settings), server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        reflection.enable_server_reflection(
+            [*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], server
+        )
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        try:
+            self.port = server.add_insecure_port(_address(settings.host, settings.port))
+        except RuntimeError as error:
+            raise ListenError(
+                f"cannot listen on {_address(settings.host, settings.port)}: "
+                "the port is in use or the address is not this machine's; choose another --port"
+            ) from error
+        await server.start()
+        try:
+            model = await asyncio.to_thread(load, settings)
+        except BaseException:
+            await server.stop(None)
+            raise
+        default_budget = _CPU_TOKEN_BUDGET if model.engine.device == "cpu" else _GPU_TOKEN_BUDGET
+        self._runner = BatchRunner(self._queue, settings.token_budget or default_budget)
+        self._runner.start()
+        self._serving.publish(model)
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        return model
+
+    async def drain(self) -> bool:
+        """Take no new work, finish what is accepted, stop.
+
+        Returns:
+            Whether all accepted work was finished within the drain time.
+        """
+        if self._server is None or self._queue is None or self._inference is None:
+            return True
+        # Health first: those who balance by it turn away before they are turned away.
+        await self._health.enter_graceful_shutdown()
+        self._serving.drain()
+        # Health watchers and reflection streams would hold the server for the whole drain time.
+        finished = await self._inference.idle(self._settings.drain_seconds)
+        await self._server.stop(0.5 if finished else None)
+        self._queue.close()
+        if self._runner is not None and finished:
+            await asyncio.to_thread(self._runner.join, 1.0)
+        self._inference.close()
+        return finished
+
+    async def _set_health(self, status: "health_pb2.HealthCheckResponse.ServingStatus") -> None:
+        for service in ("", *_SERVICES):
+            await self._health.set(service, status)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,1 @@
+"""Training: today the heads of the embedded starter model."""
