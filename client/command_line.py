@@ -86,6 +86,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _leave(code: int) -> None:
     """Exit, also when standard output is a pipe that nobody reads any more."""
+    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison] (closed by the caller)
+        sys.exit(code)
     try:
         sys.stdout.flush()
     except BrokenPipeError:

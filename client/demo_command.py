@@ -6,15 +6,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from .errors import TwinheadError, WorkerFailedError
-from .row_batch import Row
+from .label_command import EXIT_ROWS_FAILED
 
 # The model is loaded within seconds; on a slow disk the first run takes longer.
 _START_SECONDS = 120.0
@@ -43,6 +45,8 @@ def demo(input_path: str | None, output_path: str) -> None:
     from .row_reader import open_reader
     from .row_writer import OutputFile
 
+    if output_path == "-":
+        raise click.UsageError("the demo writes a file and shows some of it; say a file's name")
     console = Console()
     source = input_path or str(importlib.resources.files("twinhead.examples") / "sentences.csv")
     with (
@@ -58,7 +62,7 @@ def demo(input_path: str | None, output_path: str) -> None:
         except (TwinheadError, KeyboardInterrupt):
             output.abandon()
             raise
-    with open_reader(output_path, None, None, "utf-8") as labelled:
+    with open_reader(output_path, None, reader.column, "utf-8") as labelled:
         first = next(labelled.batches(), None)
         if first is not None:
             texts = list(zip(first.texts, first.as_dicts(), strict=True))
@@ -70,6 +74,8 @@ def demo(input_path: str | None, output_path: str) -> None:
         "[bold]twinhead label FILE -o OUT.csv[/bold] in another.",
         highlight=False,
     )
+    if summary.failed:
+        sys.exit(EXIT_ROWS_FAILED)
 
 
 @contextlib.contextmanager
@@ -113,7 +119,7 @@ def _wait_for_port(process: "subprocess.Popen[bytes]", port_file: Path, log: Pat
     return int(port_file.read_text())
 
 
-def _table(rows: Sequence[tuple[str, Row]], tasks: Sequence[str]) -> Table:
+def _table(rows: Sequence[tuple[str, Mapping[str, Any]]], tasks: Sequence[str]) -> Table:
     table = Table(expand=True)
     table.add_column("text", ratio=1, no_wrap=True, overflow="ellipsis")
     for task in tasks:
@@ -123,6 +129,9 @@ def _table(rows: Sequence[tuple[str, Row]], tasks: Sequence[str]) -> Table:
         cells: list[str] = []
         for task in tasks:
             score = row[f"{task}_score"]
-            cells += [row[task] or "-", f"{float(score):.2f}" if score not in ("", None) else "-"]
-        table.add_row(text.replace("\n", " "), *cells)
+            cells += [
+                escape(row[task] or "-"),
+                f"{float(score):.2f}" if score not in ("", None) else "-",
+            ]
+        table.add_row(escape(text.replace("\n", " ")), *cells)
     return table

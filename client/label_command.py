@@ -146,6 +146,7 @@ def label(
                 console.print(
                     f"{output.rows:,} finished rows are kept in {kept}",
                     highlight=False,
+                    markup=False,
                     soft_wrap=True,
                 )
             if isinstance(error, KeyboardInterrupt):

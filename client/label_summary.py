@@ -96,7 +96,7 @@ class LabelSummary:
             for index, (label, count) in enumerate(counts.most_common()):
                 table.add_row(
                     "" if index else task,
-                    label,
+                    Text(label),
                     f"{count:,}",
                     f"{count / self.labelled:.1%}",
                     f"{self._scores[task][label] / count:.2f}",

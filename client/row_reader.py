@@ -14,6 +14,7 @@ import tempfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -28,7 +29,8 @@ FORMATS = ("txt", "csv", "jsonl", "parquet")
 TEXT_COLUMNS = ("text", "sentence", "content")
 # A quote that is never closed would otherwise take the rest of the file for one cell.
 _MAX_CELL_CHARACTERS = 64 * 1024 * 1024
-_BUFFER_BYTES = 1 << 20
+# Small, because progress is told by what has been read, and that includes what is buffered.
+_BUFFER_BYTES = 1 << 16
 
 
 def format_of(path: str) -> str | None:
@@ -40,11 +42,12 @@ def format_of(path: str) -> str | None:
 class RowReader(ABC):
     """Reads one file, once."""
 
-    def __init__(self, path: str, *, column: str | None, encoding: str) -> None:
+    def __init__(self, path: str, opened: ExitStack, *, column: str | None, encoding: str) -> None:
         """Open a file; `-` is standard input.
 
         Args:
             path: the file.
+            opened: takes what is opened, to be closed in the end, also when this raises.
             column: name of the column to label; None to choose by the usual names.
             encoding: of text formats.
 
@@ -55,7 +58,10 @@ class RowReader(ABC):
         self.name = "standard input" if path == "-" else path
         self._column = column
         self._encoding = encoding
-        self._raw = _open(path)
+        self.column: str | None = None
+        """Name of the column that is labelled, once it is known."""
+        self._opened = opened
+        self._raw = opened.enter_context(_open(path))
         self.size: int | None = None
         """What `RowBatch.position` is at the end; None when that is not known."""
 
@@ -63,7 +69,7 @@ class RowReader(ABC):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._raw.close()
+        self._opened.close()
 
     @property
     @abstractmethod
@@ -86,7 +92,16 @@ class RowReader(ABC):
     def _fail(self, message: str) -> FileError:
         return FileError(f"{self.name}: {message}")
 
+    def _check_unique(self, columns: Sequence[str]) -> None:
+        twice = {name for name in columns if columns.count(name) > 1}
+        if twice:
+            raise self._fail(f"two columns are called {sorted(twice)[0]!r}; rename one")
+
     def _choose_column(self, columns: Sequence[str]) -> str:
+        self.column = self._find_column(columns)
+        return self.column
+
+    def _find_column(self, columns: Sequence[str]) -> str:
         if self._column is not None:
             if self._column in columns:
                 return self._column
@@ -113,17 +128,22 @@ def open_reader(path: str, file_format: str | None, column: str | None, encoding
             f"{path}: the format {chosen or '(no suffix)'} is not known; "
             f"say --input-format {'|'.join(FORMATS)}"
         )
-    return _READERS[chosen](path, column=column, encoding=encoding)
+    opened = ExitStack()
+    try:
+        return _READERS[chosen](path, opened, column=column, encoding=encoding)
+    except BaseException:
+        opened.close()
+        raise
 
 
 class _LineReader(RowReader):
     """Formats made of lines of text."""
 
-    def __init__(self, path: str, *, column: str | None, encoding: str) -> None:
-        super().__init__(path, column=column, encoding=encoding)
+    def __init__(self, path: str, opened: ExitStack, *, column: str | None, encoding: str) -> None:
+        super().__init__(path, opened, column=column, encoding=encoding)
         _check_encoding(encoding)
         self._lines_read = 0
-        if path != "-":
+        if _is_regular(path):
             self.size = Path(path).stat().st_size
             if not self.size:
                 raise self._fail("the file is empty")
@@ -197,17 +217,15 @@ class TxtReader(_LineReader):
 class CsvReader(_LineReader):
     """Comma-separated values with a header (RFC 4180)."""
 
-    def __init__(self, path: str, *, column: str | None, encoding: str) -> None:
-        super().__init__(path, column=column, encoding=encoding)
+    def __init__(self, path: str, opened: ExitStack, *, column: str | None, encoding: str) -> None:
+        super().__init__(path, opened, column=column, encoding=encoding)
         csv.field_size_limit(_MAX_CELL_CHARACTERS)
         self._cells = csv.reader(self._lines(), strict=True)
         header = self._next_row(0)
         if header is None:
             raise self._fail("the file is empty")
         self._header = [name.strip() for name in header]
-        twice = {name for name in self._header if self._header.count(name) > 1}
-        if twice:
-            raise self._fail(f"two columns are called {sorted(twice)[0]!r}; rename one")
+        self._check_unique(self._header)
         self._index = self._header.index(self._choose_column(self._header))
 
     @property
@@ -266,7 +284,7 @@ class JsonlReader(_LineReader):
             number += 1
             where = f"row {number} (line {self._lines_read})"
             try:
-                row: Any = json.loads(line)
+                row: Any = json.loads(line.rstrip())  # else columns count from the line's end
                 if "\\ud" in line.lower():  # the only way for half of a surrogate pair to get in
                     json.dumps(row, ensure_ascii=False).encode()
             except json.JSONDecodeError as error:
@@ -275,6 +293,8 @@ class JsonlReader(_LineReader):
                 ) from error
             except UnicodeEncodeError as error:
                 raise self._fail(f"{where} holds half of a surrogate pair (\\ud8xx)") from error
+            except ValueError as error:  # Python bounds the digits of an integer
+                raise self._fail(f"{where} holds a number of too many digits") from error
             except RecursionError as error:
                 raise self._fail(f"{where} is nested too deeply") from error
             if not isinstance(row, dict):
@@ -291,19 +311,21 @@ class JsonlReader(_LineReader):
 class ParquetReader(RowReader):
     """Parquet files; the types of all columns are kept."""
 
-    def __init__(self, path: str, *, column: str | None, encoding: str) -> None:
-        super().__init__(path, column=column, encoding=encoding)
+    def __init__(self, path: str, opened: ExitStack, *, column: str | None, encoding: str) -> None:
+        super().__init__(path, opened, column=column, encoding=encoding)
         try:
-            self._file = pq.ParquetFile(_seekable(path, self._raw))
+            self._file = pq.ParquetFile(self._seekable())
         except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
-            raise self._fail(f"not a readable Parquet file: {_first_line(error)}") from error
+            raise self._fail(f"not a readable Parquet file: {first_line(error)}") from error
         self._schema: pa.Schema = self._file.schema_arrow
         names: list[str] = self._schema.names
+        self._check_unique(names)
         self._text = self._choose_column(names)
         kind = self._schema.field(self._text).type
         if pa.types.is_dictionary(kind):
             kind = kind.value_type
-        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        is_text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+        if not any(check(kind) for check in is_text):
             raise self._fail(f"column {self._text!r} is not text but {kind}")
         self.size = self._file.metadata.num_rows
 
@@ -327,8 +349,18 @@ class ParquetReader(RowReader):
                 first += len(texts)
                 whole = RowBatch(first - len(texts), texts, record, first - 1)
                 yield from _cut_by_characters(whole)
-        except (pa.ArrowException, OSError) as error:
-            raise self._fail(f"damaged after row {first - 1}: {_first_line(error)}") from error
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise self._fail(f"damaged after row {first - 1}: {first_line(error)}") from error
+
+    def _seekable(self) -> BinaryIO:
+        """Parquet is read from its end: what cannot seek goes through a temporary file."""
+        if _is_regular(self.path) and not self.path.endswith(".gz"):
+            return self._raw
+        spooled = self._opened.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        self._stream = _decompressed(self._raw)  # kept: it must not close the file behind our back
+        shutil.copyfileobj(self._stream, spooled, _BUFFER_BYTES)
+        spooled.seek(0)
+        return cast("BinaryIO", spooled)
 
 
 def _cut_by_characters(batch: RowBatch) -> Iterator[RowBatch]:
@@ -351,6 +383,8 @@ _READERS: dict[str | None, type[RowReader]] = {
 
 def _open(path: str) -> BinaryIO:
     if path == "-":
+        if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] (closed by the caller)
+            raise FileError("standard input is closed")
         return sys.stdin.buffer
     try:
         return Path(path).open("rb")
@@ -358,6 +392,11 @@ def _open(path: str) -> BinaryIO:
         raise FileError(f"{path}: no such file") from None
     except OSError as error:
         raise FileError(f"{path}: {error.strerror}") from error
+
+
+def _is_regular(path: str) -> bool:
+    """Whether it is a file on a disk, with a size; not a pipe, for example."""
+    return path != "-" and Path(path).is_file()
 
 
 def _decompressed(raw: BinaryIO) -> BinaryIO:
@@ -369,20 +408,10 @@ def _decompressed(raw: BinaryIO) -> BinaryIO:
     return io.BufferedReader(cast("io.RawIOBase", unzipped), _BUFFER_BYTES)
 
 
-def _seekable(path: str, raw: BinaryIO) -> BinaryIO:
-    """Parquet is read from its end: what cannot seek goes through a temporary file."""
-    if path != "-" and not path.endswith(".gz"):
-        return raw
-    spooled = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the reader's process)
-    shutil.copyfileobj(_decompressed(raw), spooled, _BUFFER_BYTES)
-    spooled.seek(0)
-    return cast("BinaryIO", spooled)
-
-
 def _check_encoding(encoding: str) -> None:
     try:
         same = '\n,"a'.encode(encoding) == b'\n,"a'
-    except LookupError:
+    except (LookupError, UnicodeError):
         raise FileError(
             f"the encoding {encoding!r} is not known; examples: utf-8, cp1252"
         ) from None
@@ -395,5 +424,6 @@ def _listed(columns: Sequence[str]) -> str:
     return f"{shown} and {len(columns) - 12} more" if len(columns) > 12 else shown
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What a foreign error says, short enough for one line of ours."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

@@ -3,10 +3,12 @@
 What is written is called OUTPUT.partial until it is complete.
 """
 
+import contextlib
 import csv
 import gzip
 import io
 import json
+import math
 import os
 import sys
 from abc import ABC, abstractmethod
@@ -21,7 +23,7 @@ from typing_extensions import override
 
 from .errors import FileError
 from .row_batch import RowBatch
-from .row_reader import format_of
+from .row_reader import first_line, format_of
 
 FORMATS = ("csv", "jsonl", "parquet")
 # Rows of a Parquet row group: some 12 MB of 384-dimensional embeddings.
@@ -92,6 +94,8 @@ class CsvWriter(RowWriter):
         super().__init__(stream, layout)
         self._text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
         self._cells = csv.writer(self._text, lineterminator="\n")
+        # Before Python 3.13 the writer leaves a lone carriage return without quotes.
+        self._quoted_cells = csv.writer(self._text, lineterminator="\n", quoting=csv.QUOTE_ALL)
         self._header_written = False
         if layout.columns is not None:
             self._write_header(layout.columns)
@@ -102,10 +106,10 @@ class CsvWriter(RowWriter):
         if not self._header_written:
             self._write_header(columns)
         new = zip(*(_cells(column) for column in labels.values()), strict=True)
-        self._cells.writerows(
-            [*(_cell(row.get(name)) for name in columns), *added]
-            for row, added in zip(batch.as_dicts(), new, strict=True)
-        )
+        for row, added in zip(batch.as_dicts(), new, strict=True):
+            cells = [*(_cell(row.get(name)) for name in columns), *added]
+            returns = any(isinstance(cell, str) and "\r" in cell for cell in cells)
+            (self._quoted_cells if returns else self._cells).writerow(cells)
 
     @override
     def finish(self) -> None:
@@ -124,9 +128,7 @@ class JsonlWriter(RowWriter):
     def write(self, batch: RowBatch, labels: Labels) -> None:
         new = zip(*(_json_values(column) for column in labels.values()), strict=True)
         lines = [
-            json.dumps(
-                {**row, **dict(zip(labels, added, strict=True))}, ensure_ascii=False, default=str
-            )
+            _json({**row, **dict(zip(labels, added, strict=True))})
             for row, added in zip(batch.as_dicts(), new, strict=True)
         ]
         self._stream.write(("\n".join(lines) + "\n").encode())
@@ -181,17 +183,22 @@ class ParquetWriter(RowWriter):
         values = {name: [row.get(name) for row in batch.rows] for name in columns}
         if self._schema is None:
             self._schema = pa.schema([_inferred(name, values[name]) for name in columns])
+            self._open_writer()  # so that a type which Parquet has not is told now
         arrays: list[pa.Array] = []
         for field in self._schema:
+            given = values[field.name]
             try:
-                arrays.append(pa.array(values[field.name], type=field.type))
+                array = pa.array(given, type=field.type)
+                # Arrow cuts 2.5 to 2 and drops keys that the type has not, without a word.
+                if not (pa.types.is_string(field.type) or _holds(array.to_pylist(), given)):
+                    raise TypeError(f"{field.type} does not hold all of the values")
             except (pa.ArrowException, OverflowError, TypeError) as error:
-                last = batch.first_row + len(batch.texts) - 1
                 raise FileError(
-                    f"rows {batch.first_row} to {last}: the column {field.name!r} is not "
+                    f"{_rows_of(batch)}: the column {field.name!r} is not "
                     f"{field.type} throughout, as in the first rows; "
                     "write JSON lines instead (-o NAME.jsonl)"
                 ) from error
+            arrays.append(array)
         return pa.record_batch(arrays, schema=self._schema)
 
 
@@ -207,11 +214,41 @@ def _inferred(name: str, values: list[Any]) -> pa.Field:
     return pa.field(name, pa.string() if pa.types.is_null(kind) else kind)
 
 
+def _holds(held: Any, given: Any) -> bool:
+    """Whether what Arrow holds is what it was given; missing keys may have become null."""
+    if held == given:
+        return True
+    if isinstance(held, list) and isinstance(given, list):
+        return len(held) == len(given) and all(map(_holds, held, given))
+    if isinstance(held, dict) and isinstance(given, dict):
+        return all(key in held and _holds(held[key], value) for key, value in given.items())
+    return held != held and given != given  # NaN
+
+
+def _rows_of(batch: RowBatch) -> str:
+    return f"rows {batch.first_row} to {batch.first_row + len(batch.texts) - 1}"
+
+
 def _cell(value: Any) -> Any:
     """A value of the input as a CSV cell: what is nested becomes JSON."""
     if isinstance(value, (dict, list)):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return _json(value)
     return value
+
+
+def _json(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:  # JSON has neither NaN nor infinity, Parquet and Python's reader have
+        return json.dumps(_finite(value), ensure_ascii=False, default=str)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in cast("list[Any]", value)]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _cells(column: pa.Array) -> list[Any]:
@@ -258,13 +295,20 @@ class OutputFile:
                 f"say --output-format {'|'.join(FORMATS)}"
             )
         self._target = None if path == "-" else Path(path)
-        if self._target is not None and source is not None and self._target.exists():
-            if self._target.is_dir():
-                raise FileError(f"{path}: is a folder; say a file's name")
-            if source != "-" and self._target.samefile(source):
-                raise FileError(f"{path}: is the input; choose another output")
         self.partial = None if path == "-" else Path(path + ".partial")
         """Where finished rows are until the file is complete."""
+        if self._target is not None and self._target.exists():
+            if self._target.is_dir():
+                raise FileError(f"{path}: is a folder; say a file's name")
+            if not self._target.is_file():  # a pipe or a device would be replaced by a file
+                raise FileError(f"{path}: is not a file; say - for standard output")
+        for place in (self._target, self.partial):
+            if place is None or source is None or source == "-" or not place.exists():
+                continue
+            if place.samefile(source):
+                raise FileError(f"{path}: is the input; choose another output")
+        if self.partial is None and sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]
+            raise FileError("standard output is closed")
         try:
             self._raw = (
                 cast("BinaryIO", sys.stdout.buffer)
@@ -282,6 +326,7 @@ class OutputFile:
             self._stream = cast("BinaryIO", zipped)
         self.rows = 0
         """Rows written so far."""
+        self._broken = False
         self._writer: RowWriter | None = None
 
     def begin(self, layout: Layout) -> None:
@@ -300,6 +345,10 @@ class OutputFile:
             self._writer.write(batch, labels)
         except OSError as error:
             raise self._failed(error) from error
+        except (pa.ArrowException, ValueError, OverflowError, RecursionError) as error:
+            raise FileError(
+                f"{_rows_of(batch)} cannot be written as {self.format}: {first_line(error)}"
+            ) from error
         self.rows += len(batch.texts)
 
     def complete(self) -> None:
@@ -310,18 +359,24 @@ class OutputFile:
         """
         self._close()
         if self._target is not None and self.partial is not None:
-            self.partial.replace(self._target)
+            try:
+                self.partial.replace(self._target)
+            except OSError as error:
+                raise self._failed(error) from error
 
     def abandon(self) -> Path | None:
         """Keep finished rows under the partial name; returns where they are, if there are any."""
-        try:
-            self._close()
-        except FileError:  # the reason to abandon is the one to tell
+        with contextlib.suppress(FileError):  # the reason to abandon is the one to tell
+            if not self._broken:
+                self._close()
+        if self.partial is None:
             return None
-        if self.partial is not None and not self.rows:
+        if self._broken:
+            with contextlib.suppress(OSError):
+                self._raw.close()
+        if not self.rows:
             self.partial.unlink()
-            return None
-        return self.partial
+        return self.partial if self.rows and not self._broken else None
 
     def _close(self) -> None:
         try:
@@ -334,7 +389,11 @@ class OutputFile:
                 os.fsync(self._raw.fileno())
                 self._raw.close()
         except OSError as error:
+            self._broken = True
             raise self._failed(error) from error
+        except pa.ArrowException as error:
+            self._broken = True
+            raise FileError(f"cannot finish the {self.format} file: {first_line(error)}") from error
 
     def _failed(self, error: OSError) -> FileError:
         return FileError(f"{self.partial or 'standard output'}: {error.strerror or error}")

@@ -1,7 +1,8 @@
 """A checkpoint: a folder with a whole model, and a digest for each of its tensors.
 
     twinhead.json       the model's description, metrics, where it comes from
-    manifest.json       SHA-256 of each tensor, of the description and of the tokenizer
+    manifest.json       SHA-256 of each tensor, of the description and of the tokenizer;
+                        the encoder's settings
     heads.safetensors   the task heads
     config.json, model.safetensors, tokenizer.json, ...   the encoder in Hugging Face layout
 
@@ -24,7 +25,7 @@ from safetensors.torch import load_file, save_file
 
 from .config import ModelConfig
 from .encoder import Encoder, find_encoder
-from .errors import CheckpointError, ConfigError
+from .errors import CheckpointError, ConfigError, EncoderNotFoundError
 from .network import Network
 from .tokenizer import Tokenizer
 
@@ -63,7 +64,12 @@ class Checkpoint:
         metrics: Mapping[str, Any] | None = None,
         provenance: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Make a checkpoint of a network as it is now; its version follows from the weights."""
+        """Make a checkpoint of a network as it is now; its version follows from the weights.
+
+        Raises:
+            CheckpointError: the config allows longer inputs than the encoder has positions for.
+        """
+        _check_length(network)
         version = version_of(make_manifest(network, tokenizer))
         return cls(network.eval(), tokenizer, version, metrics or {}, provenance or {})
 
@@ -85,27 +91,33 @@ class Checkpoint:
         unknown = description.keys() - {"format_version", "model", "metrics", "provenance"}
         if unknown:
             raise CheckpointError(f"{folder / _DESCRIPTION}: unknown key {sorted(unknown)[0]!r}")
+        metrics, provenance = description.get("metrics", {}), description.get("provenance", {})
+        for key, value in (("metrics", metrics), ("provenance", provenance)):
+            if not isinstance(value, dict):
+                raise CheckpointError(f"{folder / _DESCRIPTION}: {key} is not a JSON object")
         try:
             config = ModelConfig.parse(description.get("model"))
         except ConfigError as error:
-            raise CheckpointError(f"{folder / _DESCRIPTION}: {error}") from error
+            raise CheckpointError(f"{folder / _DESCRIPTION}, model: {error}") from error
 
-        own_encoder = (folder / _ENCODER_CONFIG).is_file()
-        encoder_folder = folder if own_encoder else find_encoder(config.encoder)
-        encoder = Encoder.load(encoder_folder)
+        if (folder / _ENCODER_CONFIG).is_file():
+            encoder_folder = folder
+            try:
+                encoder = Encoder.load(folder)
+            except EncoderNotFoundError as error:  # it is at hand, but not whole
+                raise CheckpointError(str(error)) from error
+        else:
+            encoder_folder = find_encoder(config.encoder)
+            encoder = Encoder.load(encoder_folder)
         network = Network(config, encoder, encoder.dimensions)
+        _check_length(network)
         _load_heads(network, folder / _HEADS)
+        _check_finite(folder, network)
         tokenizer = Tokenizer.load(encoder_folder, config.max_tokens)
 
-        manifest = _read_json(folder / _MANIFEST)
-        _check_manifest(folder, manifest, make_manifest(network, tokenizer))
-        return cls(
-            network.eval(),
-            tokenizer,
-            version_of(manifest),
-            description.get("metrics", {}),
-            description.get("provenance", {}),
-        )
+        manifest = make_manifest(network, tokenizer)
+        _check_manifest(folder, _read_json(folder / _MANIFEST), manifest)
+        return cls(network.eval(), tokenizer, version_of(manifest), metrics, provenance)
 
     def save(self, folder: Path, *, with_encoder: bool = True) -> None:
         """Write the checkpoint; `folder` appears only when it is complete.
@@ -116,11 +128,13 @@ class Checkpoint:
                 config's name and verifies that it has the same weights.
 
         Raises:
-            CheckpointError: `folder` has files already.
+            CheckpointError: `folder` has files already, or is a file.
         """
-        if folder.exists() and any(folder.iterdir()):
-            raise CheckpointError(f"{folder} exists already and is not empty")
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise CheckpointError(f"{folder} exists already and is not an empty folder")
         staging = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+        # A process that was killed may have left it; in a container the number is always the same.
+        shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
         try:
             if with_encoder:
@@ -154,7 +168,7 @@ class Checkpoint:
 def make_manifest(network: Network, tokenizer: Tokenizer) -> dict[str, Any]:
     """Digest of everything that decides what a model answers."""
     tensors = {
-        name.replace("encoder.transformer.", "encoder.", 1): {
+        _manifest_name(name): {
             "dtype": str(tensor.dtype).removeprefix("torch."),
             "shape": list(tensor.shape),
             "sha256": _tensor_digest(tensor),
@@ -168,6 +182,7 @@ def make_manifest(network: Network, tokenizer: Tokenizer) -> dict[str, Any]:
             _canonical(network.config.model_dump(mode="json", exclude_defaults=True))
         ).hexdigest(),
         "tokenizer_sha256": tokenizer.sha256,
+        "encoder": network.encoder.settings if isinstance(network.encoder, Encoder) else {},
         "tensors": dict(sorted(tensors.items())),
     }
 
@@ -175,6 +190,11 @@ def make_manifest(network: Network, tokenizer: Tokenizer) -> dict[str, Any]:
 def version_of(manifest: Mapping[str, Any]) -> str:
     """The version id of a manifest: the first 64 bits of its SHA-256, in hexadecimal."""
     return hashlib.sha256(_canonical(manifest)).hexdigest()[:16]
+
+
+def _manifest_name(name: str) -> str:
+    # Without the name of our attribute: the rest is what the encoder's own file says.
+    return name.replace("encoder.transformer.", "encoder.", 1)
 
 
 def _transformer(network: Network) -> Any:
@@ -210,19 +230,46 @@ def _load_heads(network: Network, file: Path) -> None:
                 f"but the task's labels and the encoder need "
                 f"{expected[name].dtype} {list(expected[name].shape)}"
             )
-        if not bool(torch.isfinite(tensors[name]).all()):
-            raise CheckpointError(f"{file}: tensor {name} holds NaN or infinite values")
     network.heads.load_state_dict(tensors)
+
+
+def _check_length(network: Network) -> None:
+    limit = network.encoder.max_tokens if isinstance(network.encoder, Encoder) else None
+    wanted = network.config.max_tokens
+    if limit is not None and wanted > limit:
+        raise CheckpointError(
+            f"max_tokens is {wanted}, but the encoder has positions for {limit} tokens"
+        )
+
+
+def _check_finite(folder: Path, network: Network) -> None:
+    for name, tensor in network.state_dict().items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(
+                f"{folder}: tensor {_manifest_name(name)} holds NaN or infinite values"
+            )
 
 
 def _check_manifest(folder: Path, stated: Mapping[str, Any], actual: Mapping[str, Any]) -> None:
     file = folder / _MANIFEST
     if stated.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(f"{file} has format version {stated.get('format_version')!r}")
+    unknown = stated.keys() - actual.keys()
+    if unknown:
+        raise CheckpointError(f"{file}: unknown key {sorted(unknown)[0]!r}")
     if stated.get("model_sha256") != actual["model_sha256"]:
         raise CheckpointError(f"{folder / _DESCRIPTION}: the model was changed after it was saved")
     if stated.get("tokenizer_sha256") != actual["tokenizer_sha256"]:
         raise CheckpointError(f"{folder}: tokenizer.json differs from the one of {file}")
+    settings: Any = stated.get("encoder")
+    if not isinstance(settings, dict):
+        raise CheckpointError(f"{file} states no encoder settings")
+    for name in sorted(settings.keys() | actual["encoder"].keys()):
+        if settings.get(name) != actual["encoder"].get(name):
+            raise CheckpointError(
+                f"{folder}: {name} of the encoder's {_ENCODER_CONFIG} is "
+                f"{actual['encoder'].get(name)!r}, but {file} states {settings.get(name)!r}"
+            )
     tensors: Any = stated.get("tensors")
     if not isinstance(tensors, dict):
         raise CheckpointError(f"{file} lists no tensors")
@@ -240,7 +287,9 @@ def _read_json(file: Path) -> dict[str, Any]:
         data = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"{file} is missing") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except OSError as error:
+        raise CheckpointError(f"{file} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:  # bad UTF-8 and oversized numbers among them
         raise CheckpointError(f"{file} is not valid JSON: {error}") from error
     if not isinstance(data, dict):
         raise CheckpointError(f"{file} is not a JSON object")

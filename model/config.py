@@ -1,7 +1,9 @@
 """The description of a model: what `twinhead.json` holds."""
 
+from collections import Counter
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -9,7 +11,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
-    model_validator,
+    field_validator,
 )
 
 from .errors import ConfigError
@@ -37,6 +39,17 @@ class HeadKind(StrEnum):
     LINEAR = "linear"
 
 
+T = TypeVar("T")
+
+
+def _unique(items: tuple[T, ...], names: Sequence[str]) -> tuple[T, ...]:
+    # A check of the field, not of the whole model: it runs although other fields have faults.
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise ValueError(f"{repeated[0]!r} stands there twice")
+    return items
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,11 +65,10 @@ class TaskConfig(_Frozen):
     pooling: Pooling = Field(default=Pooling.MEAN, description="What the head reads.")
     head: HeadKind = Field(default=HeadKind.LINEAR, description="Architecture of the head.")
 
-    @model_validator(mode="after")
-    def _labels_are_unique(self) -> Self:
-        if len(set(self.labels)) != len(self.labels):
-            raise ValueError(f"task {self.name}: a label name stands twice")
-        return self
+    @field_validator("labels")
+    @classmethod
+    def _labels_are_unique(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        return _unique(labels, labels)
 
 
 class ModelConfig(_Frozen):
@@ -74,19 +86,18 @@ class ModelConfig(_Frozen):
     embedding_pooling: Pooling = Field(default=Pooling.MEAN, description="What the embedding is.")
     tasks: tuple[TaskConfig, ...] = Field(default=(), max_length=64, description="The task heads.")
 
-    @model_validator(mode="after")
-    def _task_names_are_unique(self) -> Self:
-        names = [task.name for task in self.tasks]
-        if len(set(names)) != len(names):
-            raise ValueError("two tasks have the same name")
-        return self
+    @field_validator("tasks")
+    @classmethod
+    def _task_names_are_unique(cls, tasks: tuple[TaskConfig, ...]) -> tuple[TaskConfig, ...]:
+        return _unique(tasks, [task.name for task in tasks])
 
     @classmethod
     def parse(cls, data: Any) -> Self:
         """Check a decoded JSON object.
 
         Raises:
-            ConfigError: naming every fault at once.
+            ConfigError: naming every fault at once. Repeated names are looked for in lists whose
+                items have no other fault.
         """
         try:
             return cls.model_validate(data)

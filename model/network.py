@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import nn
@@ -21,11 +22,26 @@ class NetworkOutput:
     """Logits of each task asked for, [batch, labels]."""
 
 
+class _Heads(nn.ModuleDict):
+    """Heads by task name; unlike in its base, a task may be called `type`, `values` or `train`."""
+
+    def __setitem__(self, key: str, module: nn.Module) -> None:
+        # The base refuses names of its own attributes; heads are only ever looked up as items.
+        self._modules[key] = module
+
+    def train(self, mode: bool = True) -> Self:
+        # Past the base's assignment, which would be one to a head called `training`.
+        object.__setattr__(self, "training", mode)
+        for head in self.values():
+            head.train(mode)
+        return self
+
+
 class Network(nn.Module):
     """A shared encoder and one head for each task of a config.
 
     `encoder` is any module that maps (input_ids, attention_mask) to token vectors
-    [batch, tokens, dimensions] and has `dimensions`.
+    [batch, tokens, dimensions].
     """
 
     def __init__(self, config: ModelConfig, encoder: nn.Module, dimensions: int) -> None:
@@ -33,9 +49,7 @@ class Network(nn.Module):
         self.config = config
         self.dimensions = dimensions
         self.encoder = encoder
-        self.heads = nn.ModuleDict(
-            {task.name: build_head(task, dimensions) for task in config.tasks}
-        )
+        self.heads = _Heads({task.name: build_head(task, dimensions) for task in config.tasks})
 
     def forward(
         self,

@@ -18,5 +18,7 @@ def pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Te
     """
     match pooling:
         case Pooling.MEAN:
-            weights = mask.unsqueeze(-1).to(hidden.dtype)
-            return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+            # Filled, not multiplied by zero: padding may hold NaN or infinity.
+            padding = mask.unsqueeze(-1) == 0
+            counts = mask.sum(dim=1, keepdim=True).to(hidden.dtype)
+            return hidden.masked_fill(padding, 0.0).sum(dim=1) / counts

@@ -24,10 +24,9 @@ class BatchRunner:
         """Start the thread."""
         self._thread.start()
 
-    def join(self, timeout: float) -> bool:
-        """Wait for the thread to end, `timeout` seconds at most; returns whether it has."""
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+    def join(self, timeout: float) -> None:
+        """Wait for the thread to end, `timeout` seconds at most."""
+        self._thread.join(max(timeout, 0.0))
 
     def _run(self) -> None:
         while (batch := self._queue.take(self._token_budget)) is not None:

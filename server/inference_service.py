@@ -1,11 +1,13 @@
 """The inference RPCs: check, tokenise, queue, wait, reply."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import grpc
 from twinhead.v1 import inference_service_pb2 as pb
 from twinhead.v1 import inference_service_pb2_grpc as pb_grpc
 
@@ -24,6 +26,8 @@ from .reply import build_reply
 from .request_check import check_request
 from .sentence_check import tokenize
 from .settings import WorkerSettings
+
+logger = logging.getLogger(__name__)
 
 _BATCH_ID_CHARACTERS = 256
 # Answers stay under the 4 MiB that gRPC clients accept by default, with room for the statuses.
@@ -81,7 +85,7 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         self,
         request_iterator: AsyncIterator[pb.StreamInferRequest],
         context: Context,
-    ) -> AsyncIterator[pb.StreamInferResponse]:
+    ) -> None:
         """Answer batches as they are ready; reads no further while the worker is full."""
         answers: asyncio.Queue[pb.StreamInferResponse | None] = asyncio.Queue()
         room = asyncio.Semaphore(self._settings.batches_per_stream)
@@ -91,11 +95,13 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         with self._calls:
             try:
                 while (answer := await answers.get()) is not None:
-                    yield answer
+                    await context.write(answer)
                     room.release()
                 reader.result()  # raises what the reader raised
                 if self._serving.draining.is_set():
                     raise NotServingError(draining=True)
+            except grpc.aio.BaseError:
+                logger.debug("a caller left in the middle of its stream")
             except Exception as error:
                 await abort(context, error)
             finally:
@@ -142,6 +148,9 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
                                 [("batch_id", f"longer than {_BATCH_ID_CHARACTERS} characters")]
                             )
                         accepted = await self._accept(request.request, wait=True)
+                    except NotServingError as error:
+                        broken = error  # as with all further batches: the caller may turn elsewhere
+                        break
                     except Exception as error:
                         answers.put_nowait(_failed(request.batch_id, error))
                     else:

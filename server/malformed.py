@@ -74,8 +74,7 @@ def _checked_stream(behaviour: Any) -> Any:
                 raise _error()
             yield request
 
-    async def call(requests: AsyncIterator[Any], context: Context) -> Any:
-        async for response in behaviour(readable(requests), context):
-            yield response
+    async def call(requests: AsyncIterator[Any], context: Context) -> None:
+        await behaviour(readable(requests), context)
 
     return call

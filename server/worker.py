@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 
 import grpc
@@ -67,6 +68,8 @@ class Worker:
             options=[
                 ("grpc.max_receive_message_length", settings.request_bytes),
                 ("grpc.max_send_message_length", -1),  # bounded by what a request may hold
+                # Clients ping every 30 s to notice a dead peer; gRPC would hang up on that.
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
                 ("grpc.so_reuseport", 0),  # a second worker on the port fails instead of sharing it
             ],
         )
@@ -106,6 +109,7 @@ class Worker:
         """
         if self._server is None or self._queue is None or self._inference is None:
             return True
+        deadline = time.monotonic() + self._settings.drain_seconds
         # Health first: those who balance by it turn away before they are turned away.
         await self._health.enter_graceful_shutdown()
         self._serving.drain()
@@ -114,7 +118,8 @@ class Worker:
         await self._server.stop(0.5 if finished else None)
         self._queue.close()
         if self._runner is not None and finished:
-            await asyncio.to_thread(self._runner.join, 1.0)
+            # A pass may still run for callers who have left.
+            await asyncio.to_thread(self._runner.join, deadline - time.monotonic())
         self._inference.close()
         return finished
 

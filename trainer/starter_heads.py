@@ -99,7 +99,11 @@ def train_head(
     limit: int | None,
     seed: int,
 ) -> dict[str, float | int]:
-    """Fit one head in place; returns its figures on the validation rows."""
+    """Fit one head in place; returns its figures on the validation rows.
+
+    Raises:
+        click.ClickException: a label is unknown, or no training row has it.
+    """
 
     def read(split: str) -> dict[str, Rows]:
         return {
@@ -110,6 +114,9 @@ def train_head(
     train = read("train")
     texts = [text for rows in train.values() for text in rows.texts]
     labels = np.concatenate([rows.labels for rows in train.values()])
+    unseen = [name for index, name in enumerate(task.labels) if index not in labels]
+    if unseen:  # the solver would fit fewer rows of weights than the head has
+        raise click.ClickException(f"{task.name}: no training row has the label {unseen[0]!r}")
     started = time.monotonic()
     vectors = embed(network, tokenizer, texts)
     click.echo(

@@ -94,8 +94,9 @@ class InferenceServiceServicer:
         order; match them by `batch_id`. When the worker is full it reads no further
         until there is room, so a writer is held back by flow control. A batch that
         fails is answered in band and the stream lives on. When the worker drains,
-        it answers what it has read and ends the stream with UNAVAILABLE; batches
-        without an answer were not read and can be sent elsewhere.
+        it answers what it has accepted and ends the stream with UNAVAILABLE, as it
+        does while it starts; batches without an answer can be sent again, or
+        elsewhere.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -1,0 +1,210 @@
+"""The blocking client against real workers: results, streams, reconnecting, errors."""
+
+import http.server
+import threading
+
+import grpc
+import numpy as np
+import pytest
+from debug_model import expected_embedding
+from twinhead.client import (
+    Client,
+    InferOptions,
+    InvalidRequestError,
+    TwinheadError,
+    VersionNotLiveError,
+    WorkerFailedError,
+    WorkerTimeoutError,
+    WorkerUnavailableError,
+)
+
+
+def test_infer_returns_typed_arrays(starter_client):
+    result = starter_client.infer(["The striker scored twice.", "Shares fell sharply on Monday."])
+    assert result.embeddings.shape == (2, 384)
+    assert result.embeddings.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(result.embeddings, axis=1), 1, rtol=1e-5)
+    topic = result["topic"]
+    assert topic.labels == ["Sports", "Business"]
+    assert topic.logits.shape == (2, 4)
+    assert topic.scores.dtype == np.float32
+    assert all(0 < score <= 1 for score in topic.scores)
+    assert [status.code for status in result.statuses] == ["ok", "ok"]
+    assert len(result) == 2
+    assert result.timing.encode > 0
+
+
+def test_options_reach_the_worker(starter_client):
+    result = starter_client.infer(
+        ["One.", "two " * 400],
+        InferOptions(tasks=["sentiment"], embedding=None, logits=False, truncate=False),
+    )
+    assert list(result.tasks) == ["sentiment"]
+    assert result.embeddings is None
+    assert result["sentiment"].logits is None
+    assert [status.code for status in result.statuses] == ["ok", "too_long"]
+
+
+def test_a_pinned_version(starter_client):
+    version = starter_client.model().version
+    assert (
+        starter_client.infer(["Hm."], InferOptions(model_version=version)).model_version == version
+    )
+    with pytest.raises(VersionNotLiveError, match="not served"):
+        starter_client.infer(["Hm."], InferOptions(model_version="0" * 16))
+
+
+def test_a_refused_request_names_its_fields(starter_client):
+    with pytest.raises(InvalidRequestError) as caught:
+        starter_client.infer(["Hm."], InferOptions(tasks=["mood"], dimensions=1000))
+    assert [field for field, _ in caught.value.violations] == [
+        "outputs.tasks[0]",
+        "outputs.embedding.dimensions",
+    ]
+    assert "mood" in str(caught.value)
+
+
+def test_an_oversized_message_is_told(starter_client):
+    with pytest.raises(InvalidRequestError, match="too large"):
+        starter_client.infer(["x" * 17_000_000])
+
+
+def test_one_string_is_not_taken_for_a_list_of_letters(starter_client):
+    with pytest.raises(TypeError, match="list of strings"):
+        starter_client.infer("Hello")
+
+
+def test_a_deadline(debug_worker):
+    debug_worker.engine.seconds_per_pass = 2.0
+    with Client(debug_worker.target) as client:
+        with pytest.raises(WorkerTimeoutError, match="in time"):
+            client.infer(["w1"], timeout=0.2)
+
+
+def test_nobody_listens():
+    with Client("localhost:1", timeout=30) as client:
+        with pytest.raises(WorkerUnavailableError, match="twinhead serve"):
+            client.infer(["Hm."])
+
+
+def test_something_else_listens():
+    server = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        with Client(f"127.0.0.1:{server.server_port}", timeout=5) as client:
+            with pytest.raises(TwinheadError) as caught:
+                client.infer(["Hm."])
+        assert str(server.server_port) in str(caught.value)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_another_grpc_server_is_no_worker():
+    from concurrent.futures import ThreadPoolExecutor
+
+    server = grpc.server(ThreadPoolExecutor(2))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with Client(f"127.0.0.1:{port}") as client:
+        with pytest.raises(WorkerFailedError, match="no Twinhead worker"):
+            client.model()
+    server.stop(None).wait()
+
+
+def batches(count: int) -> list[list[str]]:
+    return [[f"w{n}", f"w{n} w{n + 1}"] * (1 + n % 5) for n in range(count)]
+
+
+def check(sent: list[list[str]], results: list) -> None:
+    assert len(results) == len(sent)
+    for batch, result in zip(sent, results, strict=True):
+        expected = np.array([expected_embedding(sentence) for sentence in batch])
+        np.testing.assert_allclose(result.embeddings, expected, rtol=2e-5, atol=1e-9)
+
+
+def test_a_stream_answers_in_the_order_of_the_batches(debug_worker):
+    sent = batches(100)
+    with Client(debug_worker.target) as client:
+        check(sent, list(client.infer_stream(sent, in_flight=5)))
+        assert list(client.infer_stream([])) == []
+
+
+def test_a_stream_never_has_more_in_flight_than_said(debug_worker):
+    given_out = 0
+    most = 0
+
+    def source():
+        nonlocal most
+        for number, batch in enumerate(batches(60)):
+            most = max(most, number - given_out)
+            yield batch
+
+    with Client(debug_worker.target) as client:
+        for _ in client.infer_stream(source(), in_flight=4):
+            given_out += 1
+    assert 1 <= most <= 4
+
+
+def test_a_batch_that_fails_has_its_error_in_its_place(debug_worker):
+    debug_worker.engine.fail_on = "w13"
+    with Client(debug_worker.target) as client:
+        # One at a time, so that no other batch shares the pass that fails.
+        results = list(client.infer_stream([["w1"], [], ["w13"], ["w2"]], in_flight=1))
+    assert [type(result).__name__ for result in results] == [
+        "InferResult",
+        "InvalidRequestError",
+        "WorkerFailedError",
+        "InferResult",
+    ]
+
+
+def test_what_the_source_raises_comes_after_the_answers_before_it(debug_worker):
+    def source():
+        yield ["w1"]
+        yield ["w2"]
+        raise LookupError("row 3 is broken")
+
+    results = []
+    with Client(debug_worker.target) as client, pytest.raises(LookupError, match="row 3"):
+        results.extend(client.infer_stream(source()))
+    check([["w1"], ["w2"]], results)
+
+
+def test_a_stream_that_is_left_early_ends(debug_worker):
+    with Client(debug_worker.target) as client:
+        stream = client.infer_stream(iter(lambda: ["w1"], None), in_flight=3)
+        next(stream)
+        stream.close()
+        assert len(client.infer(["w2"])) == 1
+    assert debug_worker.run(debug_worker.worker._inference.idle(20))
+
+
+def test_a_stream_survives_a_worker_that_is_killed_and_replaced(start_worker):
+    first = start_worker()
+    sent = [[f"Sentence {n} of {row}." for row in range(20)] for n in range(60)]
+    seen = []
+    with Client(first.target) as client:
+        for result in client.infer_stream(sent, InferOptions(embedding=None), reconnect_seconds=60):
+            seen.append(result)
+            if len(seen) == 10:
+                first.kill()
+                start_worker(port=first.port)
+        expected = [client.infer(batch, InferOptions(embedding=None)) for batch in sent]
+    assert len(seen) == 60
+    for got, wanted in zip(seen, expected, strict=True):
+        assert got["topic"].labels == wanted["topic"].labels
+        np.testing.assert_allclose(got["topic"].logits, wanted["topic"].logits, atol=1e-4)
+
+
+def test_a_stream_gives_up_when_the_worker_stays_away(start_worker):
+    worker = start_worker()
+    with Client(worker.target) as client:
+        stream = client.infer_stream(iter(lambda: ["Once more."], None), reconnect_seconds=0.5)
+        next(stream)
+        worker.kill()
+        with pytest.raises(WorkerUnavailableError):
+            for _ in stream:
+                pass

@@ -1,0 +1,305 @@
+"""The inference RPCs of a real server, over a real port."""
+
+import asyncio
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import numpy as np
+import pytest
+from conftest import wait_until
+from debug_model import debug_model, expected_embedding
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from grpc_status import rpc_status
+from twinhead.client import AsyncClient, Client, InferOptions, WorkerFailedError, WorkerFullError
+from twinhead.server.inference_service import max_sentences
+from twinhead.server.settings import WorkerSettings
+from twinhead.server.worker import Worker
+from twinhead.v1 import inference_service_pb2 as pb
+from twinhead.v1.inference_service_pb2_grpc import InferenceServiceStub
+
+
+def words(rng: random.Random, most: int = 30) -> str:
+    return " ".join(f"w{rng.randrange(4996)}" for _ in range(rng.randint(1, most)))
+
+
+def check_rows(sentences, result):
+    expected = np.array([expected_embedding(sentence) for sentence in sentences])
+    np.testing.assert_allclose(result.embeddings, expected, rtol=2e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("tasks", [(), ("size",), ("parity", "size"), None])
+def test_a_batch_within_the_budget_is_one_pass_whatever_the_tasks(debug_worker, tasks):
+    sentences = [f"w{n} w{n + 1}" for n in range(200)]  # 4 tokens each, 800 of 1,024
+    with Client(debug_worker.target) as client:
+        result = client.infer(sentences, InferOptions(tasks=tasks))
+    assert debug_worker.engine.passes == [200]
+    assert set(result.tasks) == set(("parity", "size") if tasks is None else tasks)
+    assert debug_worker.engine.tasks == [set(result.tasks)]  # no head runs that nobody asked for
+
+
+def test_every_sentence_passes_the_encoder_exactly_once(debug_worker):
+    rng = random.Random(1)
+    sentences = [words(rng) for _ in range(1000)]
+    with Client(debug_worker.target) as client:
+        check_rows(sentences, client.infer(sentences))
+    assert sum(debug_worker.engine.passes) == 1000
+    assert len(debug_worker.engine.passes) > 1
+
+
+def test_replies_are_never_mixed_up_under_64_callers(debug_worker):
+    def call(number: int) -> int:
+        rng = random.Random(number)
+        rows = 0
+        with Client(debug_worker.target) as client:
+            batches = [[words(rng) for _ in range(rng.randint(1, 40))] for _ in range(12)]
+            for batch in batches[:6]:
+                check_rows(batch, client.infer(batch))
+            for batch, result in zip(batches[6:], client.infer_stream(batches[6:]), strict=True):
+                check_rows(batch, result)
+            rows += sum(map(len, batches))
+        return rows
+
+    with ThreadPoolExecutor(64) as pool:
+        rows = sum(pool.map(call, range(64)))
+    assert sum(debug_worker.engine.passes) == rows
+    # The callers' sentences did share passes, or this would have shown nothing.
+    assert len(debug_worker.engine.passes) < 64 * 12
+
+
+def test_answers_of_a_stream_carry_their_batch(debug_worker):
+    requests = [
+        pb.StreamInferRequest(
+            batch_id=f"batch {n}", request=pb.InferRequest(sentences=[f"w{n}"] * (n + 1))
+        )
+        for n in range(20)
+    ]
+    with grpc.insecure_channel(debug_worker.target) as channel:
+        answers = list(InferenceServiceStub(channel).StreamInfer(iter(requests)))
+    assert sorted(answer.batch_id for answer in answers) == sorted(r.batch_id for r in requests)
+    for answer in answers:
+        n = int(answer.batch_id.split()[1])
+        assert len(answer.response.statuses) == n + 1
+        first = answer.response.embeddings.float32_values[:4]
+        np.testing.assert_allclose(first, expected_embedding(f"w{n}"), rtol=2e-5)
+
+
+def test_a_failed_batch_is_answered_in_band_and_the_stream_lives_on(debug_worker):
+    requests = [
+        pb.StreamInferRequest(batch_id="good", request=pb.InferRequest(sentences=["w1"])),
+        pb.StreamInferRequest(batch_id="empty", request=pb.InferRequest()),
+        pb.StreamInferRequest(
+            batch_id="pinned",
+            request=pb.InferRequest(sentences=["w1"], model_version="no such version"),
+        ),
+        pb.StreamInferRequest(batch_id="x" * 300, request=pb.InferRequest(sentences=["w1"])),
+        pb.StreamInferRequest(batch_id="last", request=pb.InferRequest(sentences=["w2"])),
+    ]
+    with grpc.insecure_channel(debug_worker.target) as channel:
+        answers = {a.batch_id: a for a in InferenceServiceStub(channel).StreamInfer(iter(requests))}
+    codes = {name: answer.error.code for name, answer in answers.items()}
+    assert codes == {
+        "good": 0,
+        "empty": grpc.StatusCode.INVALID_ARGUMENT.value[0],
+        "pinned": grpc.StatusCode.FAILED_PRECONDITION.value[0],
+        "x" * 256: grpc.StatusCode.INVALID_ARGUMENT.value[0],
+        "last": 0,
+    }
+    info = ErrorInfo()
+    assert answers["pinned"].error.details[0].Unpack(info)
+    assert info.metadata["live_version"] == "debug0"
+
+
+def test_a_pass_that_fails_fails_its_own_callers_only(debug_worker, caplog):
+    debug_worker.engine.fail_on = "w13"
+    with Client(debug_worker.target) as client:
+        with pytest.raises(WorkerFailedError) as caught:
+            client.infer(["w12", "w13"])
+        debug_worker.engine.fail_on = None
+        check_rows(["w13"], client.infer(["w13"]))
+    assert "secret internal text" not in str(caught.value)
+    reference = str(caught.value).split()[-1]
+    assert reference in caplog.text
+    assert "secret internal text" in caplog.text
+
+
+class Gate:
+    """Holds the engine in a pass until it is opened."""
+
+    def __init__(self, engine) -> None:
+        self.entered = threading.Event()
+        self.open = threading.Event()
+        self._encode = engine.encode
+        engine.encode = self._wait
+
+    def _wait(self, ids, tasks):
+        self.entered.set()
+        if not self.open.wait(60):
+            raise RuntimeError("the gate was never opened")
+        return self._encode(ids, tasks)
+
+
+def test_a_full_worker_refuses_unary_calls_and_holds_streams_back(start_debug_worker):
+    worker = start_debug_worker(queue_tokens=40)
+    gate = Gate(worker.engine)
+    sentence = " ".join(["w7"] * 38)  # 40 tokens: one fills the queue
+    with grpc.insecure_channel(worker.target) as channel, ThreadPoolExecutor(4) as pool:
+        stub = InferenceServiceStub(channel)
+        request = pb.InferRequest(sentences=[sentence])
+        running = pool.submit(stub.Infer, request)
+        gate.entered.wait(10)
+        queued = pool.submit(stub.Infer, request)
+        wait_until(lambda: worker.worker._queue.tokens == 40)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Infer(request)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        details = rpc_status.from_call(caught.value).details
+        info, retry = ErrorInfo(), RetryInfo()
+        assert details[0].Unpack(info)
+        assert info.reason == "QUEUE_FULL"
+        assert details[1].Unpack(retry)
+        assert retry.retry_delay.ToMilliseconds() >= 100
+
+        stream = pool.submit(
+            lambda: list(stub.StreamInfer(iter([pb.StreamInferRequest(request=request)] * 3)))
+        )
+        wait_until(lambda: worker.worker._queue._waiters)
+        assert not stream.done()
+        gate.open.set()
+        assert [answer.WhichOneof("result") for answer in stream.result(30)] == ["response"] * 3
+        assert running.result(30).model_version == queued.result(30).model_version == "debug0"
+
+
+def test_the_client_gives_up_on_a_full_worker_with_the_advice(start_debug_worker):
+    worker = start_debug_worker(queue_tokens=1)
+    gate = Gate(worker.engine)
+    with Client(worker.target) as client, ThreadPoolExecutor(2) as pool:
+        running = pool.submit(client.infer, ["w1"])
+        gate.entered.wait(10)
+        queued = pool.submit(client.infer, ["w2"])
+        wait_until(lambda: worker.worker._queue.tokens > 0)
+        with pytest.raises(WorkerFullError) as caught:
+            client.infer(["w3"])
+        assert caught.value.retry_seconds > 0
+        gate.open.set()
+        running.result(30)
+        queued.result(30)
+
+
+@pytest.mark.parametrize("how", ["cancel", "deadline"])
+def test_work_whose_caller_left_is_never_encoded(debug_worker, how):
+    gate = Gate(debug_worker.engine)
+    with grpc.insecure_channel(debug_worker.target) as channel:
+        stub = InferenceServiceStub(channel)
+        running = stub.Infer.future(pb.InferRequest(sentences=["w1"]))
+        gate.entered.wait(10)
+        timeout = 0.3 if how == "deadline" else None
+        left = stub.Infer.future(pb.InferRequest(sentences=["w2"] * 10), timeout=timeout)
+        wait_until(lambda: debug_worker.worker._queue.tokens > 0)
+        if how == "cancel":
+            left.cancel()
+        wait_until(lambda: debug_worker.worker._queue.tokens == 0)
+        gate.open.set()
+        assert running.result(30).model_version == "debug0"
+        code = grpc.StatusCode.DEADLINE_EXCEEDED if how == "deadline" else grpc.StatusCode.CANCELLED
+        assert left.code() is code
+    assert debug_worker.engine.passes == [1]
+
+
+async def test_an_abandoned_stream_leaves_no_work_behind(debug_worker):
+    gate = Gate(debug_worker.engine)
+
+    async def requests():
+        for _ in range(5):
+            yield pb.StreamInferRequest(request=pb.InferRequest(sentences=["w2"] * 5))
+        await asyncio.Event().wait()
+
+    async with grpc.aio.insecure_channel(debug_worker.target) as channel:
+        call = InferenceServiceStub(channel).StreamInfer(requests())
+        await asyncio.to_thread(gate.entered.wait, 10)
+        await asyncio.to_thread(wait_until, lambda: debug_worker.worker._queue.tokens >= 60)
+        call.cancel()
+        await asyncio.to_thread(wait_until, lambda: debug_worker.worker._queue.tokens == 0)
+    gate.open.set()
+    async with AsyncClient(debug_worker.target) as client:
+        check_rows(["w5"], await client.infer(["w5"]))
+    assert debug_worker.run(debug_worker.worker._inference.idle(10))
+
+
+def test_a_stream_whose_reader_is_slow_holds_a_bounded_number_of_batches(start_debug_worker):
+    worker = start_debug_worker(batches_per_stream=3)
+    batches = 1000  # 76 MB of answers
+
+    def requests():
+        for n in range(batches):
+            yield pb.StreamInferRequest(
+                batch_id=str(n), request=pb.InferRequest(sentences=["w1"] * 1000)
+            )
+
+    with grpc.insecure_channel(worker.target) as channel:
+        call = InferenceServiceStub(channel).StreamInfer(requests())
+        next(call)  # and then no more is read: flow control must reach back to the writer
+        before = -1
+        while before != len(worker.engine.passes):
+            before = len(worker.engine.passes)
+            threading.Event().wait(1.0)  # long enough for an unbounded worker to go on
+        # What was encoded beyond the three is in gRPC's own, bounded, buffers on the way back.
+        assert sum(worker.engine.passes) < batches * 1000 / 2
+        call.cancel()
+
+
+def test_too_many_sentences_are_refused_before_any_work(debug_worker):
+    request = pb.InferRequest(sentences=["w1"] * 100_000)
+    with (
+        grpc.insecure_channel(debug_worker.target) as channel,
+        pytest.raises(grpc.RpcError) as caught,
+    ):
+        InferenceServiceStub(channel).Infer(request)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "100000" in caught.value.details()
+    assert debug_worker.engine.passes == []
+
+
+def test_an_answer_fits_the_default_limit_of_clients(starter_worker, starter_client):
+    most = starter_client.model().sentences_per_request
+    assert most == 1024
+    with grpc.insecure_channel(starter_worker.target) as channel:  # with gRPC's own limits
+        response = InferenceServiceStub(channel).Infer(pb.InferRequest(sentences=["hm"] * most))
+    assert len(response.statuses) == most
+
+
+def test_large_embeddings_lower_the_sentences_of_a_request():
+    settings = WorkerSettings()
+    assert max_sentences(settings, dimensions=384, labels=7) == 1024
+    large = max_sentences(settings, dimensions=4096, labels=7)
+    assert large < 1024
+    assert large * (4096 + 7) * 4 < 4 * 1024 * 1024
+
+
+async def test_a_stream_to_a_worker_that_is_not_ready_ends_and_answers_nothing():
+    worker = Worker(WorkerSettings(port=0))
+    loading, loaded = threading.Event(), threading.Event()
+
+    def load(_settings):
+        loading.set()
+        loaded.wait(30)
+        return debug_model()
+
+    starting = asyncio.create_task(worker.start(load))
+    await asyncio.to_thread(loading.wait, 30)
+
+    def call():
+        request = pb.StreamInferRequest(request=pb.InferRequest(sentences=["w1"]))
+        with grpc.insecure_channel(f"localhost:{worker.port}") as channel:
+            return list(InferenceServiceStub(channel).StreamInfer(iter([request, request])))
+
+    try:
+        with pytest.raises(grpc.RpcError) as caught:
+            await asyncio.to_thread(call)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert caught.value.details() == "the worker is starting"
+    finally:
+        loaded.set()
+        await starting
+        await worker.drain()

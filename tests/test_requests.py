@@ -1,0 +1,52 @@
+"""What a caller wants, as messages."""
+
+import pytest
+from twinhead.client.requests import InferOptions, build_request
+from twinhead.v1 import inference_service_pb2 as pb
+
+
+def test_the_defaults_ask_for_everything():
+    request = build_request(["a", "b"], InferOptions())
+    assert list(request.sentences) == ["a", "b"]
+    assert request.outputs.embedding.format == pb.EMBEDDING_FORMAT_FLOAT32
+    assert not request.outputs.embedding.HasField("normalize")
+    assert not request.outputs.tasks
+    assert not request.outputs.skip_tasks
+    assert request.outputs.logits
+    assert request.truncation == pb.TRUNCATION_END
+    assert request.model_version == ""
+
+
+def test_every_option_is_sent():
+    request = build_request(
+        ["a"],
+        InferOptions(
+            tasks=["x"],
+            embedding="float16",
+            normalize=False,
+            dimensions=5,
+            logits=False,
+            truncate=False,
+            model_version="v",
+        ),
+    )
+    assert list(request.outputs.tasks) == ["x"]
+    assert request.outputs.embedding == pb.EmbeddingOptions(
+        format=pb.EMBEDDING_FORMAT_FLOAT16, normalize=False, dimensions=5
+    )
+    assert not request.outputs.logits
+    assert request.truncation == pb.TRUNCATION_NONE
+    assert request.model_version == "v"
+
+
+def test_no_task_and_all_tasks_are_told_apart():
+    assert build_request(["a"], InferOptions(tasks=())).outputs.skip_tasks
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [(InferOptions(embedding="float8"), "float16"), (InferOptions(dimensions=0), "1 or more")],
+)
+def test_what_cannot_be_asked(options, error):
+    with pytest.raises(ValueError, match=error):
+        build_request(["a"], options)
