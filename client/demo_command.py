@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .errors import TwinheadError, WorkerFailedError
+from .errors import WorkerFailedError
 from .label_command import EXIT_ROWS_FAILED
 
 # The model is loaded within seconds; on a slow disk the first run takes longer.
@@ -59,7 +59,7 @@ def demo(input_path: str | None, output_path: str) -> None:
             with LabelProgress(console, reader.size) as progress:
                 summary = bulk_label(client, reader, output, LabelOptions(), progress.update)
             output.complete()
-        except (TwinheadError, KeyboardInterrupt):
+        except BaseException:
             output.abandon()
             raise
     with open_reader(output_path, None, reader.column, "utf-8") as labelled:
@@ -83,7 +83,7 @@ def _running_worker(console: Console) -> Generator[str]:
     """A worker of our own on a free port; gives its address, and stops it in the end."""
     with tempfile.TemporaryDirectory(prefix="twinhead-demo-") as folder:
         port_file, log = Path(folder, "port"), Path(folder, "worker.log")
-        command = [sys.executable, "-m", "twinhead.client", "serve"]
+        command = [sys.executable, "-P", "-m", "twinhead.client", "serve"]
         command += ["--port", "0", "--port-file", str(port_file)]
         started = time.monotonic()
         with log.open("wb") as log_stream, console.status("starting the worker ..."):

@@ -80,6 +80,8 @@ def from_status(status: Status, target: str) -> TwinheadError:
             detail.Unpack(known)  # leaves those of another type alone
     message = status.message
     number = status.code
+    if number == grpc.StatusCode.CANCELLED.value[0]:  # not by this client: that raises otherwise
+        return WorkerUnavailableError(f"the worker at {target} cut the call off")
     if number == grpc.StatusCode.UNAVAILABLE.value[0]:
         if info.reason:
             return WorkerUnavailableError(f"the worker at {target} is {info.reason.lower()}")

@@ -1,11 +1,13 @@
 """Answers as columns: what the labeller adds to each row."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
+from .errors import InvalidRequestError, WorkerFailedError
 from .results import InferResult, ModelInfo, TaskAnswer
 
 
@@ -27,9 +29,26 @@ class LabelColumns:
     def of(
         cls, model: ModelInfo, tasks: Sequence[str] | None, *, embeddings: bool, prefix: str
     ) -> "LabelColumns":
-        """The columns that a model's answers make; `tasks` None for all."""
+        """The columns that a model's answers make; `tasks` None for all.
+
+        Raises:
+            WorkerFailedError: a task of a kind that is unknown here.
+            InvalidRequestError: two columns would have one name.
+        """
         chosen = [name for name in model.tasks if tasks is None or name in tasks]
-        return cls(chosen, model.embedding_dimensions if embeddings else 0, prefix)
+        for name in chosen:
+            if model.tasks[name].kind != "single_label":
+                raise WorkerFailedError(
+                    f"the task {name!r} is of a kind that this client does not know; upgrade "
+                    "it, or choose others with --task"
+                )
+        columns = cls(chosen, model.embedding_dimensions if embeddings else 0, prefix)
+        twice = [name for name, count in Counter(columns.schema.names).items() if count > 1]
+        if twice:
+            raise InvalidRequestError(
+                f"two of the new columns would be called {twice[0]!r}; choose one with --task"
+            )
+        return columns
 
     @property
     def schema(self) -> pa.Schema:

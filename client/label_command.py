@@ -1,5 +1,6 @@
 """`twinhead label`: add labels to every row of a file."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -7,7 +8,6 @@ import click
 from rich.console import Console
 
 from .channel import DEFAULT_TARGET
-from .errors import TwinheadError
 
 EXIT_ROWS_FAILED = 3
 
@@ -72,6 +72,11 @@ EXIT_ROWS_FAILED = 3
 )
 @click.option("--encoding", default="utf-8", show_default=True, help="Of text formats.")
 @click.option(
+    "--force",
+    is_flag=True,
+    help="Overwrite OUTPUT.partial, the finished rows that an earlier run left. Default: refuse.",
+)
+@click.option(
     "--in-flight",
     type=click.IntRange(1, 64),
     default=8,
@@ -100,6 +105,7 @@ def label(
     input_format: str | None,
     output_format: str | None,
     encoding: str,
+    force: bool,
     in_flight: int,
     reconnect_seconds: float,
 ) -> None:
@@ -118,6 +124,8 @@ def label(
     from .row_reader import open_reader
     from .row_writer import OutputFile
 
+    # Told to end, it ends as with Ctrl-C: finished rows are kept.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(stderr=True)
     options = LabelOptions(
         tasks=tasks or None,
@@ -132,7 +140,7 @@ def label(
         Client(worker) as client,
     ):
         client.model()  # a worker that is not there is told before anything is written
-        output = OutputFile(output_path, output_format, input_path)
+        output = OutputFile(output_path, output_format, input_path, force=force)
         if embeddings and output.format == "csv":
             output.abandon()
             raise click.UsageError("--embeddings needs Parquet or JSON lines; CSV has no lists")
@@ -140,7 +148,7 @@ def label(
             with LabelProgress(console, reader.size) as progress:
                 summary = bulk_label(client, reader, output, options, progress.update)
             output.complete()
-        except (TwinheadError, KeyboardInterrupt) as error:
+        except BaseException as error:
             kept = output.abandon()
             if kept is not None:
                 console.print(

@@ -31,6 +31,7 @@ TEXT_COLUMNS = ("text", "sentence", "content")
 _MAX_CELL_CHARACTERS = 64 * 1024 * 1024
 # Small, because progress is told by what has been read, and that includes what is buffered.
 _BUFFER_BYTES = 1 << 16
+_PARQUET_BUFFER_BYTES = 1 << 20
 
 
 def format_of(path: str) -> str | None:
@@ -147,7 +148,10 @@ class _LineReader(RowReader):
             self.size = Path(path).stat().st_size
             if not self.size:
                 raise self._fail("the file is empty")
-        self._stream = _decompressed(self._raw)
+        try:
+            self._stream = _decompressed(self._raw)
+        except OSError as error:
+            raise self._fail(f"cannot be read: {error.strerror or error}") from error
 
     def _lines(self) -> Iterator[str]:
         """Decoded lines, ends included; `_lines_read` counts them."""
@@ -170,6 +174,8 @@ class _LineReader(RowReader):
             raise self._fail(
                 f"the gzip data is cut off or damaged after line {self._lines_read}"
             ) from error
+        except OSError as error:
+            raise self._fail(f"cannot be read on: {error.strerror or error}") from error
 
     def _batched(self, rows: Iterator[tuple[str, Row]]) -> Iterator[RowBatch]:
         texts: list[str] = []
@@ -220,13 +226,20 @@ class CsvReader(_LineReader):
     def __init__(self, path: str, opened: ExitStack, *, column: str | None, encoding: str) -> None:
         super().__init__(path, opened, column=column, encoding=encoding)
         csv.field_size_limit(_MAX_CELL_CHARACTERS)
+        self._header: list[str] = []
         self._cells = csv.reader(self._lines(), strict=True)
         header = self._next_row(0)
         if header is None:
             raise self._fail("the file is empty")
-        self._header = [name.strip() for name in header]
-        self._check_unique(self._header)
-        self._index = self._header.index(self._choose_column(self._header))
+        self._header = header
+        if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
+            raise self._fail(
+                f"the header {header[0][:60]!r} is one cell; the cells must be separated by commas"
+            )
+        names = [name.strip() for name in header]  # spaces around them need not be said
+        self._check_unique(names)
+        self._index = names.index(self._choose_column(names))
+        self.column = header[self._index]
 
     @property
     @override
@@ -249,7 +262,7 @@ class CsvReader(_LineReader):
             yield cells[self._index], dict(zip(self._header, cells, strict=True))
 
     def _next_row(self, number: int) -> list[str] | None:
-        """The next row that is not blank; None at the end."""
+        """The next row; None at the end. Blank lines between rows are passed over."""
         while True:
             try:
                 cells = next(self._cells, None)
@@ -259,6 +272,8 @@ class CsvReader(_LineReader):
                     f"{where} (line {self._cells.line_num}) is broken: {error}; "
                     'is a quote missing, or not doubled ("") inside quotes?'
                 ) from error
+            if cells == [] and len(self._header) == 1:
+                return [""]  # in a single column an empty cell looks like a blank line
             if cells is None or cells:
                 return cells
 
@@ -314,7 +329,10 @@ class ParquetReader(RowReader):
     def __init__(self, path: str, opened: ExitStack, *, column: str | None, encoding: str) -> None:
         super().__init__(path, opened, column=column, encoding=encoding)
         try:
-            self._file = pq.ParquetFile(self._seekable())
+            # Read in small pieces: otherwise a whole row group is in memory.
+            self._file = pq.ParquetFile(
+                self._seekable(), buffer_size=_PARQUET_BUFFER_BYTES, pre_buffer=False
+            )
         except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
             raise self._fail(f"not a readable Parquet file: {first_line(error)}") from error
         self._schema: pa.Schema = self._file.schema_arrow

@@ -277,13 +277,21 @@ _WRITERS: dict[str | None, type[RowWriter]] = {
 class OutputFile:
     """A file that appears under its name only when it is complete; `-` is standard output."""
 
-    def __init__(self, path: str, file_format: str | None, source: str | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        file_format: str | None,
+        source: str | None = None,
+        *,
+        force: bool = True,
+    ) -> None:
         """Begin to write.
 
         Args:
             path: the file.
             file_format: its format; None to tell it from the name.
             source: the file that is read meanwhile.
+            force: overwrite what an earlier run left under the partial name.
 
         Raises:
             FileError: the place cannot be written to, or the format is not known.
@@ -313,8 +321,13 @@ class OutputFile:
             self._raw = (
                 cast("BinaryIO", sys.stdout.buffer)
                 if self.partial is None
-                else self.partial.open("wb")
+                else self.partial.open("wb" if force else "xb")
             )
+        except FileExistsError:
+            raise FileError(
+                f"{self.partial} has finished rows of an earlier run, or another run writes it; "
+                "move it away, or say --force to overwrite it"
+            ) from None
         except OSError as error:
             raise FileError(f"{path}: cannot write there: {error.strerror}") from error
         self._stream = self._raw

@@ -27,7 +27,13 @@ class StreamWindow:
         in_flight: int,
         target: str,
     ) -> None:
-        """Prepare to send `batches`, at most `in_flight` of them unanswered."""
+        """Prepare to send `batches`, at most `in_flight` of them unanswered.
+
+        Raises:
+            ValueError: `in_flight` is less than 1.
+        """
+        if in_flight < 1:
+            raise ValueError("in_flight must be 1 or more")
         self._batches = iter(batches)
         self._options = options
         self._in_flight = in_flight
@@ -68,6 +74,13 @@ class StreamWindow:
         with self._changed:
             self._generation += 1
             self._changed.notify_all()
+
+    def look_ahead(self) -> None:
+        """When all is answered, look for another batch; else `done` cannot be known."""
+        with self._changed:
+            needless = bool(self._unanswered) or self._exhausted
+        if not needless:
+            self._pull()
 
     def settle(self, response: pb.StreamInferResponse) -> None:
         """Take an answer."""

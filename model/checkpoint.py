@@ -67,9 +67,11 @@ class Checkpoint:
         """Make a checkpoint of a network as it is now; its version follows from the weights.
 
         Raises:
-            CheckpointError: the config allows longer inputs than the encoder has positions for.
+            CheckpointError: the config allows longer inputs than the encoder has positions for, or
+                the tokenizer has tokens that the encoder does not know.
         """
         _check_length(network)
+        _check_vocabulary(network, tokenizer)
         version = version_of(make_manifest(network, tokenizer))
         return cls(network.eval(), tokenizer, version, metrics or {}, provenance or {})
 
@@ -114,6 +116,7 @@ class Checkpoint:
         _load_heads(network, folder / _HEADS)
         _check_finite(folder, network)
         tokenizer = Tokenizer.load(encoder_folder, config.max_tokens)
+        _check_vocabulary(network, tokenizer)
 
         manifest = make_manifest(network, tokenizer)
         _check_manifest(folder, _read_json(folder / _MANIFEST), manifest)
@@ -177,7 +180,8 @@ def make_manifest(network: Network, tokenizer: Tokenizer) -> dict[str, Any]:
     }
     return {
         "format_version": FORMAT_VERSION,
-        # Without defaults, so that a setting that a later release adds changes no version id.
+        # Without defaults, so that a setting that a later release adds changes no version id. A
+        # default, once released, must therefore never change.
         "model_sha256": hashlib.sha256(
             _canonical(network.config.model_dump(mode="json", exclude_defaults=True))
         ).hexdigest(),
@@ -239,6 +243,15 @@ def _check_length(network: Network) -> None:
     if limit is not None and wanted > limit:
         raise CheckpointError(
             f"max_tokens is {wanted}, but the encoder has positions for {limit} tokens"
+        )
+
+
+def _check_vocabulary(network: Network, tokenizer: Tokenizer) -> None:
+    rows = network.encoder.vocabulary if isinstance(network.encoder, Encoder) else None
+    if rows is not None and tokenizer.vocabulary > rows:
+        raise CheckpointError(
+            f"tokenizer.json has {tokenizer.vocabulary} tokens, the encoder {rows}: they are "
+            "not of one model"
         )
 
 

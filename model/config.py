@@ -104,11 +104,6 @@ class ModelConfig(_Frozen):
         except ValidationError as error:
             raise ConfigError("\n".join(describe_faults(error))) from error
 
-    @property
-    def total_labels(self) -> int:
-        """Labels of all tasks together."""
-        return sum(len(task.labels) for task in self.tasks)
-
     def task(self, name: str) -> TaskConfig:
         """Return the task called `name`.
 

@@ -108,6 +108,12 @@ class Encoder(nn.Module):
         return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
 
     @property
+    def vocabulary(self) -> int:
+        """Token ids that it knows: all below this."""
+        transformer: Any = self.transformer
+        return int(transformer.get_input_embeddings().num_embeddings)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """What decides its output besides the tensors; those that are off or unknown left out."""
         config = self.transformer.config

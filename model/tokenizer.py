@@ -8,8 +8,9 @@ from typing import Any
 
 from .errors import CheckpointError
 
-# Characters handed to the tokenizer at a time: its working memory is about 60 bytes a character.
-_CHUNK_CHARACTERS = 500_000
+# Characters handed to the tokenizer at a time: it works on them for about 0.1 s on two cores, with
+# about 60 bytes of memory for each.
+_CHUNK_CHARACTERS = 250_000
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,12 @@ class Tokenizer:
         (folder / "tokenizer.json").write_bytes(self._serialized)
 
     @property
+    def vocabulary(self) -> int:
+        """All its token ids are below this."""
+        ids: dict[str, int] = self._backend.get_vocab(with_added_tokens=True)
+        return max(ids.values(), default=-1) + 1
+
+    @property
     def sha256(self) -> str:
         """Digest of `tokenizer.json`."""
         return hashlib.sha256(self._serialized).hexdigest()
@@ -74,7 +81,7 @@ class Tokenizer:
     def __call__(self, sentences: Sequence[str]) -> list[TokenizedSentence]:
         """Tokenise sentences, each cut to `max_tokens`."""
         results: list[TokenizedSentence] = []
-        for chunk in _chunks(sentences):
+        for chunk in chunked(sentences):
             for encoding in self._backend.encode_batch_fast(chunk):
                 dropped = sum(len(part) - self.special_tokens for part in encoding.overflowing)
                 ids: list[int] = encoding.ids
@@ -82,7 +89,8 @@ class Tokenizer:
         return results
 
 
-def _chunks(sentences: Sequence[str]) -> Iterator[list[str]]:
+def chunked(sentences: Sequence[str]) -> Iterator[list[str]]:
+    """Sentences in groups that bound the tokenizer's working memory and time."""
     chunk: list[str] = []
     characters = 0
     for sentence in sentences:

@@ -2,6 +2,7 @@
 
 import asyncio
 import bisect
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ class Item:
         self.row = row
         self.ids = ids
         self.length = len(ids)
-        self.taken = False  # or discarded
+        self.taken = False
 
 
 class MicroBatch:
@@ -33,11 +34,12 @@ class MicroBatch:
 
 
 class BatchQueue:
-    """A pool bounded in tokens, with a first-come order.
+    """A pool bounded in tokens; its jobs take turns.
 
-    The event loop puts jobs in; the runner's thread takes micro-batches out. A micro-batch always
-    holds the sentence that has waited longest, so nothing starves, and around it those nearest in
-    length, so little is padded.
+    The event loop puts jobs in; the runner's thread takes micro-batches out. Each micro-batch is
+    built around the oldest sentence of the job whose turn it is, so a small job waits for as many
+    passes as there are jobs, not for all that was there before it; and it is filled with those
+    nearest in length, of all jobs, so little is padded.
     """
 
     def __init__(self, max_tokens: int) -> None:
@@ -48,8 +50,12 @@ class BatchQueue:
                 large it is, so that no admissible request waits for ever.
         """
         self._max_tokens = max_tokens
+        # Streams wait for room and unary calls do not: they keep a quarter for themselves.
+        self._max_stream_tokens = max_tokens * 3 // 4
         self._tokens = 0
-        self._arrivals: deque[Item] = deque()
+        # Each job's sentences in their order, without those at the front that are taken; the job
+        # whose turn is next comes first.
+        self._turns: dict[Job, deque[Item]] = {}
         # Sorted by length. A job keeps its version, so during a swap there are two pools.
         self._pools: dict[LiveModel, list[Item]] = {}
         self._closed = False
@@ -65,7 +71,7 @@ class BatchQueue:
 
     def check_room(self) -> None:
         """Raise QueueFullError when the queue has no room at all."""
-        if self._waiters or self._tokens >= self._max_tokens:
+        if self._tokens >= self._max_tokens:
             raise QueueFullError(self._retry_seconds())
 
     def put(self, job: Job) -> None:
@@ -74,13 +80,13 @@ class BatchQueue:
         Raises:
             QueueFullError: there is no room for it.
         """
-        if self._waiters or not self._fits(job):
+        if not self._fits(job, self._max_tokens):
             raise QueueFullError(self._retry_seconds())
         self._add(job)
 
     async def put_when_room(self, job: Job) -> None:
         """Take a job in as soon as there is room; those who wait are served in turn."""
-        if not self._waiters and self._fits(job):
+        if not self._waiters and self._fits(job, self._max_stream_tokens):
             self._add(job)
             return
         waiter = (job, self._loop.create_future())
@@ -96,16 +102,12 @@ class BatchQueue:
     def discard(self, job: Job) -> None:
         """Drop what is left of a job whose caller is gone."""
         with self._changed:
-            pool = self._pools.get(job.model, [])
-            kept: list[Item] = []
-            for item in pool:
-                if item.job is job:
-                    item.taken = True
-                    self._tokens -= item.length
-                else:
-                    kept.append(item)
-            if len(kept) < len(pool):
-                self._set_pool(job.model, kept)
+            if self._turns.pop(job, None) is not None:
+                left = [item for item in self._pools[job.model] if item.job is job]
+                self._tokens -= sum(item.length for item in left)
+                self._set_pool(
+                    job.model, [item for item in self._pools[job.model] if item.job is not job]
+                )
         self._admit_waiters()
 
     def take(self, token_budget: int) -> MicroBatch | None:
@@ -115,23 +117,24 @@ class BatchQueue:
             token_budget: padded tokens of the micro-batch; a single longer sentence goes alone.
         """
         with self._changed:
-            while not self._pools:
+            while not self._turns:
                 if self._closed:
                     return None
                 self._changed.wait()
-            while self._arrivals[0].taken:
-                self._arrivals.popleft()
-            oldest = self._arrivals[0]
-            model = oldest.job.model
-            pool = self._pools[model]
-            start, end = _window(pool, oldest, token_budget)
+            job, line = next(iter(self._turns.items()))
+            self._turns[job] = self._turns.pop(job)  # its next turn comes after the others'
+            pool = self._pools[job.model]
+            start, end = _window(pool, line[0], token_budget)
             items = pool[start:end]
             for item in items:
                 item.taken = True
                 self._tokens -= item.length
-            self._set_pool(model, pool[:start] + pool[end:])
-        self._loop.call_soon_threadsafe(self._admit_waiters)
-        return MicroBatch(model, items)
+            for touched in {item.job for item in items}:
+                self._advance(touched)
+            self._set_pool(job.model, pool[:start] + pool[end:])
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the worker was cut off
+            self._loop.call_soon_threadsafe(self._admit_waiters)
+        return MicroBatch(job.model, items)
 
     def measured(self, tokens: int, seconds: float) -> None:
         """Learn the pace of the encoder, for the advice to callers who find the queue full."""
@@ -145,8 +148,8 @@ class BatchQueue:
             self._closed = True
             self._changed.notify_all()
 
-    def _fits(self, job: Job) -> bool:
-        return not self._tokens or self._tokens + job.tokens <= self._max_tokens
+    def _fits(self, job: Job, limit: int) -> bool:
+        return not self._tokens or self._tokens + job.tokens <= limit
 
     def _retry_seconds(self) -> float:
         pace = self._tokens_per_second or 1000.0
@@ -161,23 +164,29 @@ class BatchQueue:
         if not items:
             return
         with self._changed:
-            self._arrivals.extend(items)
+            self._turns[job] = deque(items)
             pool = self._pools.setdefault(job.model, [])
             pool.extend(items)
             pool.sort(key=_length)  # cheap: the old part is sorted already
             self._tokens += job.tokens
             self._changed.notify()
 
+    def _advance(self, job: Job) -> None:
+        """Pass over what is taken at the front of a job's line."""
+        line = self._turns[job]
+        while line and line[0].taken:
+            line.popleft()
+        if not line:
+            del self._turns[job]
+
     def _set_pool(self, model: LiveModel, items: list[Item]) -> None:
         if items:
             self._pools[model] = items
         else:
             del self._pools[model]
-        if not self._pools:
-            self._arrivals.clear()
 
     def _admit_waiters(self) -> None:
-        while self._waiters and self._fits(self._waiters[0][0]):
+        while self._waiters and self._fits(self._waiters[0][0], self._max_stream_tokens):
             job, turn = self._waiters.popleft()
             if not turn.done():  # else its caller has left
                 self._add(job)

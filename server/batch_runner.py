@@ -30,24 +30,33 @@ class BatchRunner:
 
     def _run(self) -> None:
         while (batch := self._queue.take(self._token_budget)) is not None:
-            jobs = _rows_by_job(batch)
+            self._run_batch(batch)
+
+    def _run_batch(self, batch: MicroBatch) -> None:
+        jobs = _rows_by_job(batch)
+        for job in jobs:
+            job.started()
+        started = time.monotonic()
+        try:
+            output = batch.model.engine.encode(
+                [item.ids for item in batch.items],
+                {task.name for job in jobs for task in job.plan.tasks},
+            )
+            seconds = time.monotonic() - started
+            for job, (rows, places) in jobs.items():
+                job.settle(rows, output, places, seconds)
+        except Exception as error:
+            logger.error("an encoder pass of %d sentences failed: %r", len(batch.items), error)
+            if len(jobs) == 1:
+                next(iter(jobs)).fail(error)
+                return
+            # One caller's sentence may be the reason: each runs alone, and fails alone.
             for job in jobs:
-                job.started()
-            started = time.monotonic()
-            try:
-                output = batch.model.engine.encode(
-                    [item.ids for item in batch.items],
-                    {task.name for job in jobs for task in job.plan.tasks},
+                self._run_batch(
+                    MicroBatch(batch.model, [item for item in batch.items if item.job is job])
                 )
-                seconds = time.monotonic() - started
-                for job, (rows, places) in jobs.items():
-                    job.settle(rows, output, places, seconds)
-            except Exception as error:  # fails its own callers; the next batch is another matter
-                logger.error("an encoder pass of %d sentences failed: %r", len(batch.items), error)
-                for job in jobs:
-                    job.fail(error)
-            else:
-                self._queue.measured(sum(item.length for item in batch.items), seconds)
+        else:
+            self._queue.measured(sum(item.length for item in batch.items), seconds)
 
 
 def _rows_by_job(batch: MicroBatch) -> dict[Job, tuple[list[int], list[int]]]:

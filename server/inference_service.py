@@ -1,9 +1,10 @@
 """The inference RPCs: check, tokenise, queue, wait, reply."""
 
 import asyncio
+import functools
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -11,25 +12,35 @@ import grpc
 from twinhead.v1 import inference_service_pb2 as pb
 from twinhead.v1 import inference_service_pb2_grpc as pb_grpc
 
+from ..model.tokenizer import TokenizedSentence, chunked
 from .batch_queue import BatchQueue
 from .errors import (
     Context,
     InvalidRequestError,
     NotServingError,
+    QueueFullError,
     abort,
     to_status,
     translate,
 )
 from .job import Job
-from .live_model import Serving
+from .live_model import LiveModel, Serving
 from .reply import build_reply
-from .request_check import check_request
+from .request_check import RequestPlan, check_request
 from .sentence_check import tokenize
 from .settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
 
 _BATCH_ID_CHARACTERS = 256
+# Calls end within seconds; a caller who finds too many of them may soon try again.
+_CALLS_RETRY_SECONDS = 1.0
+# Long enough for a call to get from the socket to its handler on a busy machine; callers who go on
+# calling a worker that drains do not keep it from closing.
+_QUIET_SECONDS = 0.2
+_QUIET_AT_MOST_SECONDS = 2.0
+# Characters of unary calls that may wait to be tokenised: some ten seconds of work for two cores.
+_READING_CHARACTERS = 32_000_000
 # Answers stay under the 4 MiB that gRPC clients accept by default, with room for the statuses.
 _ANSWER_BYTES = 4 * 1024 * 1024 - 128 * 1024
 # A status takes about 30 bytes, a label and its score 10.
@@ -45,15 +56,23 @@ class _Accepted:
 
 
 class _Calls:
-    """Counts the calls that are being answered."""
+    """Counts the calls that are being answered, up to a limit."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._count = 0
+        self.last_begin = 0.0
         self.none_left = asyncio.Event()
         self.none_left.set()
 
+    def check_room(self) -> None:
+        """Raise QueueFullError when there are as many calls as may be."""
+        if self._count >= self._limit:
+            raise QueueFullError(_CALLS_RETRY_SECONDS)
+
     def __enter__(self) -> None:
         self._count += 1
+        self.last_begin = time.monotonic()
         self.none_left.clear()
 
     def __exit__(self, *_: object) -> None:
@@ -69,12 +88,17 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         self._serving = serving
         self._queue = queue
         self._settings = settings
-        self._calls = _Calls()
+        self._calls = _Calls(settings.concurrent_calls)
+        self._reading_characters = 0
         # Two, so that one very long sentence does not hold up everybody's tokenisation.
         self._tokenizers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="tokenizer")
 
     async def Infer(self, request: pb.InferRequest, context: Context) -> pb.InferResponse:
         """Answer one batch; fails at once when the worker is full."""
+        try:
+            self._calls.check_room()
+        except QueueFullError as error:
+            await abort(context, error)
         with self._calls:
             try:
                 return await self._answer(await self._accept(request, wait=False))
@@ -87,6 +111,10 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         context: Context,
     ) -> None:
         """Answer batches as they are ready; reads no further while the worker is full."""
+        try:
+            self._calls.check_room()
+        except QueueFullError as error:
+            await abort(context, error)
         answers: asyncio.Queue[pb.StreamInferResponse | None] = asyncio.Queue()
         room = asyncio.Semaphore(self._settings.batches_per_stream)
         reader = asyncio.create_task(self._read_stream(request_iterator, answers, room))
@@ -98,8 +126,6 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
                     await context.write(answer)
                     room.release()
                 reader.result()  # raises what the reader raised
-                if self._serving.draining.is_set():
-                    raise NotServingError(draining=True)
             except grpc.aio.BaseError:
                 logger.debug("a caller left in the middle of its stream")
             except Exception as error:
@@ -113,6 +139,12 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
             await asyncio.wait_for(self._calls.none_left.wait(), timeout_seconds)
         except TimeoutError:
             return False
+        # Calls may be on their way in, not counted yet; closing now would cut them off instead of
+        # telling them that the worker drains. So wait for a moment in which none begins.
+        until = time.monotonic() + _QUIET_AT_MOST_SECONDS
+        # (No event tells of nothing.)
+        while self._calls.last_begin + _QUIET_SECONDS > time.monotonic() < until:  # noqa: ASYNC110
+            await asyncio.sleep(_QUIET_SECONDS / 4)
         return True
 
     def close(self) -> None:
@@ -136,6 +168,7 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
                     await asyncio.wait({reading, draining}, return_when=asyncio.FIRST_COMPLETED)
                     if not reading.done():
                         reading.cancel()
+                        broken = NotServingError(draining=True)
                         break
                     if broken := reading.exception():
                         break
@@ -154,13 +187,21 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
                     except Exception as error:
                         answers.put_nowait(_failed(request.batch_id, error))
                     else:
-                        unanswered.create_task(
+                        answering = unanswered.create_task(
                             self._answer_batch(request.batch_id, accepted, answers)
+                        )
+                        # Cancelled before its first step, a task runs none of its own clean-up.
+                        answering.add_done_callback(
+                            functools.partial(self._discard_cancelled, accepted.job)
                         )
         finally:
             draining.cancel()
         if broken is not None:
             raise broken
+
+    def _discard_cancelled(self, job: Job, answering: asyncio.Task[None]) -> None:
+        if answering.cancelled():
+            self._queue.discard(job)
 
     async def _answer_batch(
         self,
@@ -182,25 +223,45 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
             request,
             model.config,
             model.dimensions,
-            max_sentences(self._settings, model.dimensions, model.config.total_labels),
+            max_sentences(self._settings, model),
         )
         if not wait:
             self._queue.check_room()  # before time is spent on tokenising
         started = time.monotonic()
-        tokenized, statuses = await asyncio.get_running_loop().run_in_executor(
-            self._tokenizers,
-            tokenize,
-            request.sentences,
-            model.tokenizer,
-            self._settings.characters_per_sentence,
-            plan.truncate,
-        )
+        tokenized, statuses = await self._tokenize(request.sentences, model, plan, wait=wait)
         job = Job(model, plan, tokenized, time.monotonic() - started)
         if wait:
             await self._queue.put_when_room(job)
         else:
             self._queue.put(job)
         return _Accepted(job, statuses)
+
+    async def _tokenize(
+        self, sentences: Sequence[str], model: LiveModel, plan: RequestPlan, *, wait: bool
+    ) -> tuple[list[TokenizedSentence | None], list[pb.SentenceStatus]]:
+        """Tokenise in pieces, so that large requests take turns and a cancelled one stops."""
+        read = [sentence[: self._settings.characters_per_sentence + 1] for sentence in sentences]
+        characters = sum(map(len, read))
+        if not wait and self._reading_characters + characters > _READING_CHARACTERS:
+            raise QueueFullError(_CALLS_RETRY_SECONDS)
+        tokenized: list[TokenizedSentence | None] = []
+        statuses: list[pb.SentenceStatus] = []
+        self._reading_characters += characters
+        try:
+            for chunk in chunked(read):
+                part = await asyncio.get_running_loop().run_in_executor(
+                    self._tokenizers,
+                    tokenize,
+                    chunk,
+                    model.tokenizer,
+                    self._settings.characters_per_sentence,
+                    plan.truncate,
+                )
+                tokenized += part[0]
+                statuses += part[1]
+        finally:
+            self._reading_characters -= characters
+        return tokenized, statuses
 
     async def _answer(self, accepted: _Accepted) -> pb.InferResponse:
         """Wait until a queued request is settled, and build its reply."""
@@ -212,10 +273,14 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         return build_reply(accepted.job, accepted.statuses)
 
 
-def max_sentences(settings: WorkerSettings, dimensions: int, labels: int) -> int:
+def max_sentences(settings: WorkerSettings, model: LiveModel) -> int:
     """Sentences that one request may hold, so that its answer fits a client's default limit."""
-    row_bytes = 4 * (dimensions + labels) + _ROW_OVERHEAD_BYTES
-    return max(1, min(settings.sentences_per_request, _ANSWER_BYTES // row_bytes))
+    labels = [label for task in model.config.tasks for label in task.labels]
+    row_bytes = 4 * (model.dimensions + len(labels)) + _ROW_OVERHEAD_BYTES
+    # Label names travel once in every answer, with two or three bytes before each.
+    fixed_bytes = sum(len(label.encode()) + 3 for label in labels)
+    room = max(0, _ANSWER_BYTES - fixed_bytes) // row_bytes
+    return max(1, min(settings.sentences_per_request, room))
 
 
 def _failed(batch_id: str, error: Exception) -> pb.StreamInferResponse:

@@ -1,15 +1,16 @@
 """One accepted request on its way through the worker."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 
 import numpy as np
 
 from ..model.tokenizer import TokenizedSentence
+from .engine import EngineOutput, FloatArray
 from .live_model import LiveModel
 from .request_check import RequestPlan
-from .torch_engine import EngineOutput, FloatArray
 
 
 class Job:
@@ -73,11 +74,15 @@ class Job:
             logits[rows] = output.logits[name][at]
         self._unsettled -= len(rows)
         if not self._unsettled:
-            self._loop.call_soon_threadsafe(self._finish, None)
+            self._post(None)
 
     def fail(self, error: Exception) -> None:
         """End the job with an error."""
-        self._loop.call_soon_threadsafe(self._finish, error)
+        self._post(error)
+
+    def _post(self, error: Exception | None) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the worker was cut off
+            self._loop.call_soon_threadsafe(self._finish, error)
 
     def _finish(self, error: Exception | None) -> None:
         if self._done.done():  # failed in an earlier pass, or its caller has left

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from ..model.config import ModelConfig
 from ..model.tokenizer import Tokenizer
+from .engine import Engine
 from .errors import NotServingError, VersionNotLiveError
-from .torch_engine import Engine
 
 
 @dataclass(frozen=True, eq=False)

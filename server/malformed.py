@@ -39,13 +39,15 @@ class MalformedRequests(grpc.aio.ServerInterceptor):
         if handler is None or not method.method.startswith(_OURS):
             return handler
         deserialize = _lenient(handler.request_deserializer)
-        if handler.stream_stream:
+        if handler.stream_stream is not None:
             return grpc.stream_stream_rpc_method_handler(
                 _checked_stream(handler.stream_stream), deserialize, handler.response_serializer
             )
-        return grpc.unary_unary_rpc_method_handler(
-            _checked_unary(handler.unary_unary), deserialize, handler.response_serializer
-        )
+        if handler.unary_unary is not None:
+            return grpc.unary_unary_rpc_method_handler(
+                _checked_unary(handler.unary_unary), deserialize, handler.response_serializer
+            )
+        return handler
 
 
 def _lenient(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:

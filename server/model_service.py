@@ -40,9 +40,7 @@ class ModelService(pb_grpc.ModelServiceServicer):
             embedding_dimensions=model.dimensions,
             normalize=model.config.normalize,
             limits=pb.ModelLimits(
-                sentences_per_request=max_sentences(
-                    self._settings, model.dimensions, model.config.total_labels
-                ),
+                sentences_per_request=max_sentences(self._settings, model),
                 request_bytes=self._settings.request_bytes,
                 tokens_per_sentence=model.config.max_tokens,
                 characters_per_sentence=self._settings.characters_per_sentence,

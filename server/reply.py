@@ -8,9 +8,9 @@ from twinhead.v1 import inference_service_pb2 as pb
 from twinhead.v1 import task_kind_pb2
 
 from ..model.config import TaskConfig, TaskKind
+from .engine import FloatArray
 from .job import Job
 from .tensor_wire import float16_tensor, float32_tensor, single_label_answer
-from .torch_engine import FloatArray
 
 TASK_KINDS = {TaskKind.SINGLE_LABEL: task_kind_pb2.TASK_KIND_SINGLE_LABEL}
 

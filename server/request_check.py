@@ -8,6 +8,9 @@ from twinhead.v1 import inference_service_pb2 as pb
 from ..model.config import ModelConfig, TaskConfig
 from .errors import InvalidRequestError
 
+# A status travels in trailing metadata, of which clients take 8 KiB by default.
+_MAX_VIOLATIONS = 8
+
 
 @dataclass(frozen=True)
 class EmbeddingPlan:
@@ -48,18 +51,8 @@ def check_request(
     outputs = request.outputs
     if outputs.skip_tasks and outputs.tasks:
         violations.append(("outputs.skip_tasks", "contradicts outputs.tasks"))
-    known = {task.name: task for task in config.tasks}
     wanted = list(outputs.tasks)
-    for index, name in enumerate(wanted):
-        if name not in known:
-            violations.append(
-                (
-                    f"outputs.tasks[{index}]",
-                    f"unknown task {name[:64]!r}; the model has {', '.join(known) or 'none'}",
-                )
-            )
-        elif name in wanted[:index]:
-            violations.append((f"outputs.tasks[{index}]", f"task {name!r} stands twice"))
+    _check_task_names(wanted, config, violations)
     if outputs.skip_tasks:
         tasks: tuple[TaskConfig, ...] = ()
     else:
@@ -78,6 +71,24 @@ def check_request(
         logits=outputs.logits if outputs.HasField("logits") else True,
         truncate=request.truncation != pb.TRUNCATION_NONE,
     )
+
+
+def _check_task_names(
+    names: Sequence[str], config: ModelConfig, violations: list[tuple[str, str]]
+) -> None:
+    known = [task.name for task in config.tasks]
+    seen: set[str] = set()
+    for index, name in enumerate(names):
+        if len(violations) >= _MAX_VIOLATIONS:  # they travel in headers, which are small
+            violations.append(("outputs.tasks", f"{len(names)} names, of which more are wrong"))
+            return
+        if name not in known:
+            has = ", ".join(known)[:200] or "none"
+            text = f"unknown task {name[:64]!r}; the model has {has}"
+            violations.append((f"outputs.tasks[{index}]", text))
+        elif name in seen:
+            violations.append((f"outputs.tasks[{index}]", f"task {name!r} stands twice"))
+        seen.add(name)
 
 
 def _check_embedding(

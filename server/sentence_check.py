@@ -41,11 +41,13 @@ def _status(
         )
     truncated = cut or tokens.truncated
     if truncated and not truncate:
-        more = "more than " if cut else ""
+        if cut:
+            much = f"more than {len(sentence)} characters, the most that are read"
+        else:
+            much = f"{tokens.tokens} tokens, and the model takes {tokenizer.max_tokens}"
         return pb.SentenceStatus(
             code=pb.SENTENCE_CODE_TOO_LONG,
-            message=f"the sentence has {more}{tokens.tokens} tokens; the model takes "
-            f"{tokenizer.max_tokens} and truncation is off",
+            message=f"the sentence has {much}; truncation is off",
             tokens=tokens.tokens,
         )
     return pb.SentenceStatus(

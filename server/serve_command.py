@@ -57,7 +57,18 @@ def serve(port_file: Path | None, **options: Any) -> None:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
     try:
+        if port_file is not None:
+            # What an earlier worker left would be taken for this one's. And whether the file can be
+            # written is better known now than when the model is loaded.
+            port_file.touch()
+            port_file.unlink()
         finished = asyncio.run(_serve(settings, port_file))
+        if port_file is not None:
+            port_file.unlink(missing_ok=True)
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"`twinhead serve` needs the package {error.name}: pip install 'twinhead[starter]'"
+        ) from error
     except (ModelError, ListenError, ValueError, OSError) as error:
         if click.get_current_context().find_root().params.get("debug"):
             raise

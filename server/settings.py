@@ -76,7 +76,7 @@ class WorkerSettings(BaseModel):
     concurrent_calls: int = Field(
         default=512,
         ge=1,
-        description="Calls and streams at once, over all callers; more fail with "
+        description="Inference calls and streams at once, over all callers; more fail with "
         "RESOURCE_EXHAUSTED.",
     )
     drain_seconds: float = Field(

@@ -1,39 +1,13 @@
 """Runs a network with torch: token ids in, numpy arrays out."""
 
 import os
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ..model.network import Network
-
-FloatArray = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class EngineOutput:
-    """What one encoder pass gives, one row a sentence."""
-
-    embeddings: FloatArray
-    """Not normalised, [batch, dimensions]."""
-    logits: Mapping[str, FloatArray]
-    """For each task asked for, [batch, labels]."""
-
-
-class Engine(Protocol):
-    """Something that runs a model; used from one thread at a time."""
-
-    name: str
-    precision: str
-    device: str
-
-    def encode(self, ids: Sequence[Sequence[int]], tasks: Collection[str]) -> EngineOutput:
-        """Encode sentences (token ids, any lengths) in one pass and run the heads of `tasks`."""
-        ...
+from .engine import EngineOutput
 
 
 class TorchEngine:
@@ -85,6 +59,10 @@ def choose_device(wanted: str) -> str:
 
 def set_threads(wanted: int) -> int:
     """Set the CPU threads of a pass, 0 for one for each usable core; returns how many they are."""
-    threads = wanted or len(os.sched_getaffinity(0))
+    if hasattr(os, "sched_getaffinity"):
+        usable = len(os.sched_getaffinity(0))
+    else:  # not on Linux
+        usable = os.cpu_count() or 1
+    threads = wanted or usable
     torch.set_num_threads(threads)
     return threads

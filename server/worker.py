@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 _CPU_TOKEN_BUDGET = 1024
 _GPU_TOKEN_BUDGET = 16_384
+# For calls that came while the last answers went out, to be told that the worker drains.
+_CLOSE_SECONDS = 3.0
 _SERVICES = (
     inference_service_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name,
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
@@ -64,12 +66,14 @@ class Worker:
         self._inference = InferenceService(self._serving, self._queue, settings)
         server = grpc.aio.server(
             interceptors=[MalformedRequests()],
-            maximum_concurrent_rpcs=settings.concurrent_calls,
             options=[
                 ("grpc.max_receive_message_length", settings.request_bytes),
                 ("grpc.max_send_message_length", -1),  # bounded by what a request may hold
                 # Clients ping every 30 s to notice a dead peer; gRPC would hang up on that.
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+                # A caller whose machine is gone holds its call for no longer than this.
+                ("grpc.keepalive_time_ms", 60_000),
+                ("grpc.keepalive_timeout_ms", 20_000),
                 ("grpc.so_reuseport", 0),  # a second worker on the port fails instead of sharing it
             ],
         )
@@ -110,12 +114,12 @@ class Worker:
         if self._server is None or self._queue is None or self._inference is None:
             return True
         deadline = time.monotonic() + self._settings.drain_seconds
-        # Health first: those who balance by it turn away before they are turned away.
+        # Health first: those who watch it turn away at once.
         await self._health.enter_graceful_shutdown()
         self._serving.drain()
-        # Health watchers and reflection streams would hold the server for the whole drain time.
+        # Not by the server's own grace: health watchers would hold it for all of the drain time.
         finished = await self._inference.idle(self._settings.drain_seconds)
-        await self._server.stop(0.5 if finished else None)
+        await self._server.stop(_CLOSE_SECONDS if finished else None)
         self._queue.close()
         if self._runner is not None and finished:
             # A pass may still run for callers who have left.
@@ -129,4 +133,5 @@ class Worker:
 
 
 def _address(host: str, port: int) -> str:
+    host = host.removeprefix("[").removesuffix("]")
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

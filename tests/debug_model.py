@@ -13,8 +13,9 @@ from torch import nn
 from twinhead.model.config import ModelConfig, TaskConfig
 from twinhead.model.network import Network
 from twinhead.model.tokenizer import Tokenizer
+from twinhead.server.engine import EngineOutput
 from twinhead.server.live_model import LiveModel
-from twinhead.server.torch_engine import EngineOutput, TorchEngine
+from twinhead.server.torch_engine import TorchEngine
 
 VOCABULARY = 5000
 DIMENSIONS = 4

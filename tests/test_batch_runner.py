@@ -38,6 +38,23 @@ async def test_accepted_work_is_finished_before_the_end():
         np.testing.assert_allclose(job.embeddings[0], expected_embedding(sentence), rtol=2e-5)
 
 
+async def test_a_sentence_that_breaks_a_shared_pass_breaks_only_its_own_job():
+    model, queue = debug_model(), BatchQueue(10_000)
+    model.engine.fail_on = "w13"
+    jobs = [job_of(model, text) for text in ("w1", "w13", "w2")]
+    for job in jobs:
+        queue.put(job)
+    queue.close()
+    runner = BatchRunner(queue, token_budget=100)
+    runner.start()
+    await jobs[0].wait()
+    with pytest.raises(RuntimeError):
+        await jobs[1].wait()
+    await jobs[2].wait()
+    assert model.engine.passes == [3, 1, 1, 1]
+    await asyncio.to_thread(runner.join, 30)
+
+
 @pytest.mark.parametrize("error", [RuntimeError("broken"), MemoryError("no memory")])
 async def test_a_pass_that_raises_fails_its_callers_and_nobody_else(error, monkeypatch):
     model, queue = debug_model(), BatchQueue(10_000)

@@ -173,6 +173,50 @@ def test_what_the_source_raises_comes_after_the_answers_before_it(debug_worker):
     check([["w1"], ["w2"]], results)
 
 
+def test_in_flight_must_be_possible(debug_worker):
+    with Client(debug_worker.target) as client, pytest.raises(ValueError, match="1 or more"):
+        list(client.infer_stream([["w1"]], in_flight=0))
+
+
+@pytest.mark.parametrize("known_end", [True, False])
+def test_a_stream_that_is_answered_ends_well_although_the_worker_goes(
+    start_debug_worker, known_end
+):
+    worker = start_debug_worker()
+    given = threading.Event()
+    release = threading.Event()
+
+    def source():
+        yield ["w1"]
+        yield ["w2"]
+        if not known_end:  # the worker goes before the client knows that there is no more
+            given.set()
+            release.wait(30)
+
+    with Client(worker.target) as client:
+        results = client.infer_stream(source(), reconnect_seconds=5)
+        seen = [next(results), next(results)]
+        if not known_end:
+            given.wait(30)
+        worker.drain()
+        release.set()
+        seen.extend(results)
+    check([["w1"], ["w2"]], seen)
+
+
+def test_time_between_answers_is_no_time_without_a_worker(start_worker):
+    worker = start_worker()
+    with Client(worker.target) as client:
+        stream = client.infer_stream(iter(lambda: ["Slow reader."], None), reconnect_seconds=60)
+        next(stream)
+        threading.Event().wait(1.0)  # the caller is slow; then the worker is replaced
+        worker.kill()
+        start_worker(port=worker.port)
+        for _ in range(20):
+            assert next(stream)["topic"].labels
+        stream.close()
+
+
 def test_a_stream_that_is_left_early_ends(debug_worker):
     with Client(debug_worker.target) as client:
         stream = client.infer_stream(iter(lambda: ["w1"], None), in_flight=3)

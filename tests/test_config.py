@@ -140,7 +140,7 @@ def test_labels_that_are_refused(labels, place):
 @pytest.mark.parametrize("labels", [["a", "b" * 200], [f"label {n}" for n in range(10_000)]])
 def test_labels_at_the_bounds(labels):
     config = ModelConfig.parse({"encoder": "x", "tasks": [{"name": "t", "labels": labels}]})
-    assert config.total_labels == len(labels)
+    assert config.tasks[0].labels == tuple(labels)
 
 
 @pytest.mark.parametrize("max_tokens", [3, 8192])
@@ -168,11 +168,6 @@ def test_the_number_of_tasks_is_bounded():
     assert len(ModelConfig.parse({"encoder": "x", "tasks": tasks[:64]}).tasks) == 64
     (fault,) = faults_of({"encoder": "x", "tasks": tasks})
     assert fault.startswith("tasks: ")
-
-
-def test_total_labels():
-    assert ModelConfig.parse({"encoder": "x", "tasks": [TOPIC, MOOD]}).total_labels == 5
-    assert ModelConfig.parse({"encoder": "x"}).total_labels == 0
 
 
 def test_task_by_name():

@@ -112,6 +112,8 @@ def test_any_file_may_be_labelled(tmp_path, start_demo):
     texts = ["[/red] The striker scored twice.", "[bold]Shares fell[/bold]\nsharply.", ""]
     with (tmp_path / "in.csv").open("w", newline="") as stream:
         csv.writer(stream, quoting=csv.QUOTE_ALL).writerows([["remark"], *([t] for t in texts)])
+    # What lies about in the folder is no part of the worker.
+    (tmp_path / "torch.py").write_text("raise RuntimeError('not this one')\n")
     demo = start_demo("in.csv", "-o", "out.jsonl")
     demo.wait()
     assert demo.process.returncode == 3, demo.stderr  # a row has no label

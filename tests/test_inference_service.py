@@ -1,6 +1,7 @@
 """The inference RPCs of a real server, over a real port."""
 
 import asyncio
+import dataclasses
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +12,10 @@ import pytest
 from conftest import wait_until
 from debug_model import debug_model, expected_embedding
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 from twinhead.client import AsyncClient, Client, InferOptions, WorkerFailedError, WorkerFullError
+from twinhead.model.config import ModelConfig, TaskConfig
 from twinhead.server.inference_service import max_sentences
 from twinhead.server.settings import WorkerSettings
 from twinhead.server.worker import Worker
@@ -269,12 +272,86 @@ def test_an_answer_fits_the_default_limit_of_clients(starter_worker, starter_cli
     assert len(response.statuses) == most
 
 
-def test_large_embeddings_lower_the_sentences_of_a_request():
-    settings = WorkerSettings()
-    assert max_sentences(settings, dimensions=384, labels=7) == 1024
-    large = max_sentences(settings, dimensions=4096, labels=7)
-    assert large < 1024
-    assert large * (4096 + 7) * 4 < 4 * 1024 * 1024
+@pytest.mark.parametrize(
+    ("dimensions", "labels"), [(384, 7), (4096, 7), (384, 10_000), (384, 200_000)]
+)
+def test_large_answers_lower_the_sentences_of_a_request(dimensions, labels):
+    tasks = tuple(
+        TaskConfig(name=f"t{n}", labels=tuple(f"label {i}" for i in range(min(labels, 10_000))))
+        for n in range(max(1, labels // 10_000))
+    )
+    model = dataclasses.replace(
+        debug_model(), dimensions=dimensions, config=ModelConfig(encoder="x", tasks=tasks)
+    )
+    allowed = max_sentences(WorkerSettings(), model)
+    names = sum(len(label) for task in tasks for label in task.labels)
+    answer = allowed * 4 * (dimensions + sum(len(task.labels) for task in tasks)) + names
+    assert answer < 4 * 1024 * 1024 or allowed == 1
+    assert allowed == 1024 or answer > 3.5 * 1024 * 1024 or allowed == 1
+
+
+def test_calls_at_once_are_limited_but_not_health(start_debug_worker):
+    worker = start_debug_worker(concurrent_calls=1)
+    gate = Gate(worker.engine)
+    with grpc.insecure_channel(worker.target) as channel, ThreadPoolExecutor(1) as pool:
+        stub = InferenceServiceStub(channel)
+        running = pool.submit(stub.Infer, pb.InferRequest(sentences=["w1"]))
+        gate.entered.wait(10)
+        for call in (
+            lambda: stub.Infer(pb.InferRequest(sentences=["w2"])),
+            lambda: list(stub.StreamInfer(iter([]))),
+        ):
+            with pytest.raises(grpc.RpcError) as caught:
+                call()
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert rpc_status.from_call(caught.value).details[1].Is(RetryInfo.DESCRIPTOR)
+        health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+        assert health.status == health_pb2.HealthCheckResponse.SERVING
+        gate.open.set()
+        running.result(30)
+
+
+def test_interactive_calls_get_through_beside_a_bulk_stream(start_debug_worker):
+    worker = start_debug_worker(queue_tokens=2048)
+    worker.engine.seconds_per_pass = 0.005
+    stop = threading.Event()
+
+    def requests():
+        while not stop.is_set():
+            yield pb.StreamInferRequest(
+                request=pb.InferRequest(sentences=[" ".join(["w1"] * 60)] * 30)
+            )
+
+    with grpc.insecure_channel(worker.target) as channel:
+        stub = InferenceServiceStub(channel)
+        stream = stub.StreamInfer(requests())
+        reader = threading.Thread(target=lambda: [None for _ in stream])
+        next(stream)
+        reader.start()
+        for _ in range(20):
+            before = len(worker.engine.passes)
+            stub.Infer(pb.InferRequest(sentences=["w2"]))
+            # Its turn came after those of the few jobs that were there, not after all their work.
+            assert len(worker.engine.passes) - before <= 12
+        stop.set()
+        reader.join(30)
+
+
+def test_a_huge_request_does_not_hold_up_small_ones(start_debug_worker):
+    worker = start_debug_worker()
+    order = []
+    huge = pb.InferRequest(sentences=["w1 " * 5000] * 1000)  # 15 MB to tokenise
+    with grpc.insecure_channel(worker.target) as channel, ThreadPoolExecutor(3) as pool:
+        stub = InferenceServiceStub(channel)
+        for _ in range(2):
+            pool.submit(stub.Infer, huge).add_done_callback(lambda _: order.append("huge"))
+        wait_until(lambda: worker.worker._inference._reading_characters > 20_000_000)
+        stub.Infer(pb.InferRequest(sentences=["w2"]))
+        order.append("small")
+        with pytest.raises(grpc.RpcError) as caught:  # a third would be too much
+            stub.Infer(huge)
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert order[0] == "small"
 
 
 async def test_a_stream_to_a_worker_that_is_not_ready_ends_and_answers_nothing():

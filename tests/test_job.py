@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from debug_model import debug_model
 from twinhead.model.tokenizer import TokenizedSentence
+from twinhead.server.engine import EngineOutput
 from twinhead.server.job import Job
 from twinhead.server.request_check import EmbeddingPlan, RequestPlan
-from twinhead.server.torch_engine import EngineOutput
 
 MODEL = debug_model()
 PLAN = RequestPlan(

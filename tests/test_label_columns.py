@@ -1,9 +1,20 @@
 """Answers as columns: names, types, values, and what rows without an answer hold."""
 
+import dataclasses
+
 import numpy as np
 import pyarrow as pa
 import pytest
-from twinhead.client import InferResult, ModelInfo, SentenceStatus, TaskAnswer, TaskInfo, Timing
+from twinhead.client import (
+    InferResult,
+    InvalidRequestError,
+    ModelInfo,
+    SentenceStatus,
+    TaskAnswer,
+    TaskInfo,
+    Timing,
+    WorkerFailedError,
+)
 from twinhead.client.label_columns import LabelColumns
 
 TOPIC = ("World", "Sports")
@@ -93,6 +104,32 @@ def test_only_chosen_tasks_have_columns_in_the_order_of_the_model(tasks, names):
     assert columns.schema.names == names
     assert list(columns.of_result(result([OK]))) == names
     assert list(columns.tasks) == [name for name in names if name in ("topic", "tone")]
+
+
+def model_with(name: str, kind: str = "single_label") -> ModelInfo:
+    return dataclasses.replace(MODEL, tasks={**MODEL.tasks, name: TaskInfo(name, kind, TONE)})
+
+
+@pytest.mark.parametrize("name", ["error", "truncated", "model_version", "topic_score"])
+def test_two_columns_of_one_name_are_refused(name):
+    model = model_with(name)
+    with pytest.raises(InvalidRequestError, match=f"two of the new columns .* called '{name}'"):
+        LabelColumns.of(model, None, embeddings=False, prefix="")
+    assert LabelColumns.of(model, ["tone"], embeddings=False, prefix="").tasks == ["tone"]
+
+
+def test_a_task_called_embedding_is_refused_only_beside_embeddings():
+    model = model_with("embedding")
+    with pytest.raises(InvalidRequestError, match="'embedding'"):
+        LabelColumns.of(model, None, embeddings=True, prefix="")
+    assert "embedding" in LabelColumns.of(model, None, embeddings=False, prefix="").tasks
+
+
+def test_a_task_of_an_unknown_kind_is_refused():
+    model = model_with("span", "kind_7")
+    with pytest.raises(WorkerFailedError, match=r"the task 'span' is of a kind .* --task"):
+        LabelColumns.of(model, None, embeddings=False, prefix="")
+    assert LabelColumns.of(model, ["tone"], embeddings=False, prefix="").tasks == ["tone"]
 
 
 def test_the_prefix_is_before_every_name():

@@ -6,7 +6,6 @@ import json
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import TWINHEAD, DebugWorker, WorkerProcess
+from conftest import TWINHEAD, DebugWorker, WorkerProcess, wait_until
 from twinhead.client import (
     Client,
     FileError,
@@ -70,13 +69,6 @@ def rows_of(texts: list[str]) -> list[dict]:
 def words(count: int) -> list[str]:
     """Texts of the debug model, all of them different."""
     return [f"w{number} w{number % 7}" for number in range(count)]
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -396,15 +388,36 @@ def test_what_is_wrong_is_said_in_one_line(folder, label, arguments, message):
 
 def test_a_worker_that_is_not_there_is_said_before_anything_is_written(folder, label):
     save(folder / "in.csv", rows_of(SENTENCES))
+    (folder / "out.csv.partial").write_text("of yesterday")
     with socket.socket() as taken:  # bound and not listening: nobody can be there
         taken.bind(("127.0.0.1", 0))
         target = f"127.0.0.1:{taken.getsockname()[1]}"
-        done = label("in.csv", "-o", "out.csv", worker=target)
+        done = label("in.csv", "-o", "out.csv", "--force", worker=target)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"Error: no worker answers at {target} (")
     assert line.endswith("; is it running? Start one: twinhead serve")
-    assert [path.name for path in folder.iterdir()] == ["in.csv"]
+    assert sorted(path.name for path in folder.iterdir()) == ["in.csv", "out.csv.partial"]
+    assert (folder / "out.csv.partial").read_text() == "of yesterday"
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_rows_of_an_earlier_run_are_kept(folder, label, debug_worker, force):
+    save(folder / "in.csv", rows_of(words(3)))
+    partial = folder / "out.csv.partial"
+    partial.write_text("of yesterday")
+    options = ["--force"] if force else []
+    done = label("in.csv", "-o", "out.csv", *options, worker=debug_worker.target)
+    if force:
+        assert done.returncode == 0
+        assert not partial.exists()
+        assert len(load(folder / "out.csv")) == 3
+    else:
+        assert done.returncode == 1
+        assert "out.csv.partial has finished rows of an earlier run" in done.stderr
+        assert "--force" in done.stderr
+        assert partial.read_text() == "of yesterday"
+        assert not (folder / "out.csv").exists()
 
 
 @pytest.mark.parametrize("target", ["csv", "parquet"])
@@ -447,14 +460,15 @@ def test_a_batch_that_the_worker_fails_on_is_written_without_labels(folder, labe
             assert row["error"] is None
 
 
-def test_ctrl_c_keeps_finished_rows(folder, start_label, debug_worker):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_when_it_is_told_to_end_finished_rows_are_kept(folder, start_label, debug_worker, how):
     debug_worker.engine.seconds_per_pass = 0.1
     texts = words(4900)
     save(folder / "in.jsonl", rows_of(texts))
     process = start_label("in.jsonl", "-o", "out.jsonl", worker=debug_worker.target)
     partial = folder / "out.jsonl.partial"
-    wait_for(lambda: partial.exists() and partial.stat().st_size)
-    process.send_signal(signal.SIGINT)
+    wait_until(lambda: partial.exists() and partial.stat().st_size)
+    process.send_signal(how)
     _, said = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == 1
     rows = load(partial)
@@ -472,7 +486,7 @@ def test_the_output_has_its_name_only_in_the_end(folder, start_label, debug_work
     save(folder / "in.csv", rows_of(words(2000)))
     process = start_label("in.csv", "-o", "out.csv", worker=debug_worker.target)
     partial = folder / "out.csv.partial"
-    wait_for(lambda: partial.exists() and partial.stat().st_size)
+    wait_until(lambda: partial.exists() and partial.stat().st_size)
     assert not (folder / "out.csv").exists()
     assert process.wait(DEADLINE_SECONDS) == 0
     assert not partial.exists()
@@ -545,7 +559,7 @@ def test_a_worker_that_comes_back_goes_on_where_it_was(
         worker=mortal_worker.target,
     )
     partial = folder / "out.jsonl.partial"
-    wait_for(lambda: partial.exists() and partial.stat().st_size)
+    wait_until(lambda: partial.exists() and partial.stat().st_size)
     mortal_worker.end(how)
     assert process.poll() is None  # it was in the middle
     mortal_worker.ensure()
@@ -567,7 +581,7 @@ def test_a_worker_that_stays_away_leaves_the_rows_that_it_answered(
         "in.jsonl", "-o", "out.jsonl", "--reconnect", "1", worker=mortal_worker.target
     )
     partial = folder / "out.jsonl.partial"
-    wait_for(lambda: partial.exists() and partial.stat().st_size)
+    wait_until(lambda: partial.exists() and partial.stat().st_size)
     mortal_worker.end("kill")
     _, said = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == 1
@@ -645,6 +659,25 @@ def test_only_what_is_asked_for_is_computed(folder, debug_worker):
     assert "p_size" in load(folder / "out.jsonl")[0]
 
 
+class WatchedClient(Client):
+    """Remembers how streams were asked for."""
+
+    def infer_stream(self, *arguments, **options):
+        self.options = options
+        return super().infer_stream(*arguments, **options)
+
+
+def test_the_stream_is_as_patient_as_asked_for(folder, debug_worker):
+    source = save(folder / "in.jsonl", rows_of(words(9)))
+    output = OutputFile(str(folder / "out.jsonl"), None)
+    options = LabelOptions(in_flight=3, reconnect_seconds=7.5)
+    with WatchedClient(debug_worker.target) as client:
+        with open_reader(str(source), None, None, "utf-8") as reader:
+            bulk_label(client, reader, output, options, lambda *_: None)
+    output.complete()
+    assert client.options == {"in_flight": 3, "reconnect_seconds": 7.5}
+
+
 def test_a_request_that_the_worker_refuses_ends_the_run(folder, start_debug_worker):
     worker = start_debug_worker(request_bytes=1024)
     source = save(folder / "in.jsonl", rows_of(words(MAX_ROWS)))
@@ -679,3 +712,30 @@ def test_a_fault_of_the_worker_comes_after_the_rows_that_it_answered(folder, deb
     assert MAX_ROWS <= len(rows) < 4 * MAX_ROWS
     assert [row["text"] for row in rows] == words(len(rows))
     assert {row["error"] for row in rows} == {None}
+
+
+def test_sigterm_keeps_finished_rows(start_debug_worker, tmp_path):
+    worker = start_debug_worker()
+    source = tmp_path / "in.txt"
+    source.write_text("w1 w2 w3\n" * 20_000)
+    worker.engine.seconds_per_pass = 0.01
+    out = tmp_path / "out.parquet"
+    process = subprocess.Popen(
+        [*TWINHEAD, "label", str(source), "-o", str(out), "--worker", worker.target],
+        stderr=subprocess.PIPE,
+    )
+    wait_until(lambda: sum(worker.engine.passes) > 4000)
+    process.terminate()
+    said = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 1
+    assert "finished rows are kept" in said
+    assert not out.exists()
+    assert pq.read_table(f"{out}.partial").num_rows > 0
+    # And they are not overwritten by accident.
+    again = [*TWINHEAD, "label", str(source), "-o", str(out), "--worker", worker.target]
+    refused = subprocess.run(again, capture_output=True, check=False)
+    assert refused.returncode == 1
+    assert b"--force" in refused.stderr
+    worker.engine.seconds_per_pass = 0
+    subprocess.run([*again, "--force"], check=True, capture_output=True)
+    assert pq.read_table(out).num_rows == 20_000

@@ -2,7 +2,7 @@
 
 import pytest
 from debug_model import DIMENSIONS, debug_model
-from twinhead.server.errors import InvalidRequestError
+from twinhead.server.errors import InvalidRequestError, to_status
 from twinhead.server.request_check import check_request
 from twinhead.v1 import inference_service_pb2 as pb
 
@@ -58,6 +58,14 @@ def test_embedding_and_tasks_can_be_left_out():
     assert not check(
         pb.InferRequest(sentences=["w1"], outputs=pb.OutputSelection(skip_tasks=True))
     ).tasks
+
+
+def test_a_flood_of_wrong_names_stays_a_small_error():
+    names = [f"task{n}" * 20 for n in range(100_000)]
+    with pytest.raises(InvalidRequestError) as caught:
+        check(pb.InferRequest(sentences=["w1"], outputs=pb.OutputSelection(tasks=names)))
+    assert len(to_status(caught.value).SerializeToString()) < 8000
+    assert "100000 names" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -462,6 +462,20 @@ def test_an_abort_before_the_first_row_leaves_nothing(tmp_path, ending, begun):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_rows_of_an_earlier_run_are_overwritten_only_by_force(tmp_path):
+    partial = tmp_path / "out.csv.partial"
+    partial.write_text("of yesterday")
+    with pytest.raises(FileError) as caught:
+        OutputFile(str(tmp_path / "out.csv"), None, force=False)
+    assert str(caught.value) == (
+        f"{partial} has finished rows of an earlier run, or another run writes it; "
+        "move it away, or say --force to overwrite it"
+    )
+    assert partial.read_text() == "of yesterday"
+    OutputFile(str(tmp_path / "out.csv"), None, force=True).abandon()
+    assert not partial.exists()
+
+
 def test_rows_come_after_the_layout(tmp_path):
     output = OutputFile(str(tmp_path / "out.csv"), None)
     with pytest.raises(RuntimeError, match="begin"):

@@ -33,7 +33,7 @@ def test_only_so_many_characters_are_read():
     assert (status.truncated, status.tokens, status.tokens_used) == (True, 4, 4)
     _, (status,) = tokenize([sentence], TOKENIZER, 5, truncate=False)
     assert codes([status]) == ["TOO_LONG"]
-    assert "more than 4 tokens" in status.message
+    assert "more than 5 characters" in status.message
 
 
 def test_what_the_tokenizer_makes_nothing_of_is_invalid(starter_client):

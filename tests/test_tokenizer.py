@@ -116,7 +116,7 @@ def test_chunks_change_nothing(monkeypatch, short, characters):
 def test_chunks_are_bounded_and_in_order(sentences, bound):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tokenizer_module, "_CHUNK_CHARACTERS", bound)
-        chunks = list(tokenizer_module._chunks(sentences))
+        chunks = list(tokenizer_module.chunked(sentences))
     assert [sentence for chunk in chunks for sentence in chunk] == sentences
     for chunk in chunks:
         assert chunk

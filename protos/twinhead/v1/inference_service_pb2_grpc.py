@@ -28,14 +28,16 @@ if _version_not_supported:
 class InferenceServiceStub:
     """Turns sentences into embeddings and task answers.
 
-    Errors: every non-OK status carries one `google.rpc.ErrorInfo` (domain
-    "twinhead"; the reasons are listed below) among its details.
+    Errors: every non-OK status that the worker itself sends carries one
+    `google.rpc.ErrorInfo` (domain "twinhead"; the reasons are listed below)
+    among its details. Those of the transport (CANCELLED, DEADLINE_EXCEEDED,
+    UNIMPLEMENTED, messages over the size limit) carry none.
 
     - INVALID_ARGUMENT, reason INVALID_REQUEST: the request is malformed or over a
     limit of `GetModelResponse.limits`; a `google.rpc.BadRequest` names every
     violated field. Nothing was encoded.
-    - RESOURCE_EXHAUSTED, reason QUEUE_FULL: the worker has all the work that it
-    can hold; a `google.rpc.RetryInfo` says when to try again.
+    - RESOURCE_EXHAUSTED, reason QUEUE_FULL: the worker has all the work, or all
+    the calls, that it can hold; a `google.rpc.RetryInfo` says when to try again.
     - UNAVAILABLE, reason STARTING or DRAINING: the worker is not ready yet, or is
     finishing its accepted work before it exits.
     - FAILED_PRECONDITION, reason VERSION_NOT_LIVE: the pinned `model_version` is
@@ -65,14 +67,16 @@ class InferenceServiceStub:
 class InferenceServiceServicer:
     """Turns sentences into embeddings and task answers.
 
-    Errors: every non-OK status carries one `google.rpc.ErrorInfo` (domain
-    "twinhead"; the reasons are listed below) among its details.
+    Errors: every non-OK status that the worker itself sends carries one
+    `google.rpc.ErrorInfo` (domain "twinhead"; the reasons are listed below)
+    among its details. Those of the transport (CANCELLED, DEADLINE_EXCEEDED,
+    UNIMPLEMENTED, messages over the size limit) carry none.
 
     - INVALID_ARGUMENT, reason INVALID_REQUEST: the request is malformed or over a
     limit of `GetModelResponse.limits`; a `google.rpc.BadRequest` names every
     violated field. Nothing was encoded.
-    - RESOURCE_EXHAUSTED, reason QUEUE_FULL: the worker has all the work that it
-    can hold; a `google.rpc.RetryInfo` says when to try again.
+    - RESOURCE_EXHAUSTED, reason QUEUE_FULL: the worker has all the work, or all
+    the calls, that it can hold; a `google.rpc.RetryInfo` says when to try again.
     - UNAVAILABLE, reason STARTING or DRAINING: the worker is not ready yet, or is
     finishing its accepted work before it exits.
     - FAILED_PRECONDITION, reason VERSION_NOT_LIVE: the pinned `model_version` is
@@ -93,7 +97,8 @@ class InferenceServiceServicer:
         """Answers many batches on one stream. Answers come as they are ready, in any
         order; match them by `batch_id`. When the worker is full it reads no further
         until there is room, so a writer is held back by flow control. A batch that
-        fails is answered in band and the stream lives on. When the worker drains,
+        fails is answered in band and the stream lives on; bytes that are no message
+        at all end it. When the worker drains,
         it answers what it has accepted and ends the stream with UNAVAILABLE, as it
         does while it starts; batches without an answer can be sent again, or
         elsewhere.
@@ -126,14 +131,16 @@ def add_InferenceServiceServicer_to_server(servicer, server):
 class InferenceService:
     """Turns sentences into embeddings and task answers.
 
-    Errors: every non-OK status carries one `google.rpc.ErrorInfo` (domain
-    "twinhead"; the reasons are listed below) among its details.
+    Errors: every non-OK status that the worker itself sends carries one
+    `google.rpc.ErrorInfo` (domain "twinhead"; the reasons are listed below)
+    among its details. Those of the transport (CANCELLED, DEADLINE_EXCEEDED,
+    UNIMPLEMENTED, messages over the size limit) carry none.
 
     - INVALID_ARGUMENT, reason INVALID_REQUEST: the request is malformed or over a
     limit of `GetModelResponse.limits`; a `google.rpc.BadRequest` names every
     violated field. Nothing was encoded.
-    - RESOURCE_EXHAUSTED, reason QUEUE_FULL: the worker has all the work that it
-    can hold; a `google.rpc.RetryInfo` says when to try again.
+    - RESOURCE_EXHAUSTED, reason QUEUE_FULL: the worker has all the work, or all
+    the calls, that it can hold; a `google.rpc.RetryInfo` says when to try again.
     - UNAVAILABLE, reason STARTING or DRAINING: the worker is not ready yet, or is
     finishing its accepted work before it exits.
     - FAILED_PRECONDITION, reason VERSION_NOT_LIVE: the pinned `model_version` is
