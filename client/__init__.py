@@ -13,20 +13,39 @@ from .errors import (
     WorkerUnavailableError,
 )
 from .requests import InferOptions
-from .results import InferResult, ModelInfo, SentenceStatus, TaskAnswer, TaskInfo, Timing
+from .results import (
+    BinaryAnswer,
+    Entity,
+    InferResult,
+    ModelInfo,
+    MultiLabelAnswer,
+    SentenceStatus,
+    SingleLabelAnswer,
+    TaskAnswer,
+    TaskInfo,
+    Timing,
+    TokenAnswer,
+    TokenLogits,
+)
 
 __all__ = [
     "AsyncClient",
+    "BinaryAnswer",
     "Client",
+    "Entity",
     "FileError",
     "InferOptions",
     "InferResult",
     "InvalidRequestError",
     "ModelInfo",
+    "MultiLabelAnswer",
     "SentenceStatus",
+    "SingleLabelAnswer",
     "TaskAnswer",
     "TaskInfo",
     "Timing",
+    "TokenAnswer",
+    "TokenLogits",
     "TwinheadError",
     "VersionNotLiveError",
     "WorkerFailedError",

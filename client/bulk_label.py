@@ -64,7 +64,7 @@ def bulk_label(
         _check_names(reader.name, names.intersection(reader.columns))
     output.begin(Layout(reader.columns, reader.schema, columns.schema))
     wanted = InferOptions(
-        tasks=columns.tasks,
+        tasks=[task.name for task in columns.tasks],
         embedding="float32" if options.embeddings else None,
         logits=False,
         truncate=options.truncate,
@@ -82,7 +82,7 @@ def bulk_label(
                 sent.append(part)
                 yield [text[:most] for text in part.texts]
 
-    summary = LabelSummary(columns.tasks)
+    summary = LabelSummary([task.name for task in columns.tasks])
     answers = client.infer_stream(
         texts(), wanted, in_flight=options.in_flight, reconnect_seconds=options.reconnect_seconds
     )
@@ -95,7 +95,7 @@ def bulk_label(
                 output.write(batch, columns.of_failure(len(batch.texts), str(answer)))
                 summary.add_failure(len(batch.texts), "worker failed")
             else:
-                output.write(batch, columns.of_result(answer))
+                output.write(batch, columns.of_result(answer, batch.texts))
                 summary.add(answer)
             on_progress(summary.rows, batch.position)
     return summary

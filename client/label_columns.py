@@ -1,5 +1,6 @@
 """Answers as columns: what the labeller adds to each row."""
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,18 +9,50 @@ import numpy as np
 import pyarrow as pa
 
 from .errors import InvalidRequestError, WorkerFailedError
-from .results import InferResult, ModelInfo, TaskAnswer
+from .results import (
+    BinaryAnswer,
+    InferResult,
+    ModelInfo,
+    MultiLabelAnswer,
+    SingleLabelAnswer,
+    TaskInfo,
+    TokenAnswer,
+)
+
+_ENTITY = pa.struct(
+    [
+        pa.field("text", pa.string()),
+        pa.field("label", pa.string()),
+        pa.field("start", pa.int32()),
+        pa.field("end", pa.int32()),
+        pa.field("score", pa.float32()),
+    ]
+)
+# The columns that a task adds, by its kind.
+_TASK_FIELDS: dict[str, list[tuple[str, pa.DataType]]] = {
+    "single_label": [("", pa.string()), ("_score", pa.float32())],
+    "binary": [("", pa.string()), ("_probability", pa.float32())],
+    "multi_label": [("", pa.list_(pa.string())), ("_scores", pa.list_(pa.float32()))],
+    "token": [("", pa.list_(_ENTITY))],
+}
 
 
 @dataclass(frozen=True)
 class LabelColumns:
-    """The new columns of a run: for each task its label and score, then what concerns the row.
+    """The new columns of a run: for each task its answer, then what concerns the row.
 
-    TASK and TASK_score; `embedding` when asked for; `truncated`; `error`, empty for rows that have
-    an answer; `model_version`.
+    | kind of task | columns |
+    |---|---|
+    | single_label | TASK, and TASK_score: the probability of the label |
+    | binary | TASK, and TASK_probability: of "yes", the second label |
+    | multi_label | TASK: a list of labels, and TASK_scores: a list of their probabilities |
+    | token | TASK: a list of entities with text, label, start, end (characters) and score |
+
+    Then `embedding` when asked for; `truncated`; `error`, empty for rows that have an answer;
+    `model_version`.
     """
 
-    tasks: Sequence[str]
+    tasks: Sequence[TaskInfo]
     embedding_dimensions: int
     """0 for no embeddings."""
     prefix: str = ""
@@ -35,11 +68,11 @@ class LabelColumns:
             WorkerFailedError: a task of a kind that is unknown here.
             InvalidRequestError: two columns would have one name.
         """
-        chosen = [name for name in model.tasks if tasks is None or name in tasks]
-        for name in chosen:
-            if model.tasks[name].kind != "single_label":
+        chosen = [task for name, task in model.tasks.items() if tasks is None or name in tasks]
+        for task in chosen:
+            if task.kind not in _TASK_FIELDS:
                 raise WorkerFailedError(
-                    f"the task {name!r} is of a kind that this client does not know; upgrade "
+                    f"the task {task.name!r} is of a kind that this client does not know; upgrade "
                     "it, or choose others with --task"
                 )
         columns = cls(chosen, model.embedding_dimensions if embeddings else 0, prefix)
@@ -53,9 +86,11 @@ class LabelColumns:
     @property
     def schema(self) -> pa.Schema:
         """Names and types."""
-        fields: list[tuple[str, pa.DataType]] = []
-        for task in self.tasks:
-            fields += [(task, pa.string()), (f"{task}_score", pa.float32())]
+        fields = [
+            (task.name + suffix, kind)
+            for task in self.tasks
+            for suffix, kind in _TASK_FIELDS[task.kind]
+        ]
         if self.embedding_dimensions:
             fields.append(("embedding", self._embedding_type()))
         fields += [
@@ -65,14 +100,12 @@ class LabelColumns:
         ]
         return pa.schema([pa.field(self.prefix + name, kind) for name, kind in fields])
 
-    def of_result(self, result: InferResult) -> dict[str, pa.Array]:
-        """The columns of one answer."""
+    def of_result(self, result: InferResult, texts: Sequence[str]) -> dict[str, pa.Array]:
+        """The columns of the answer to `texts`."""
         failed = np.array([not status.ok for status in result.statuses])
         arrays: list[pa.Array] = []
         for task in self.tasks:
-            answer: TaskAnswer = result[task]
-            arrays.append(pa.array(answer.labels, pa.string()))
-            arrays.append(pa.array(answer.scores, pa.float32(), mask=failed))
+            arrays += _task_arrays(result.tasks[task.name], failed, texts)
         if self.embedding_dimensions:
             flat = np.asarray(result.embeddings, dtype=np.float32).reshape(-1)
             arrays.append(
@@ -97,3 +130,42 @@ class LabelColumns:
 
     def _embedding_type(self) -> pa.DataType:
         return pa.list_(pa.float32(), self.embedding_dimensions)
+
+
+def _task_arrays(answer: object, failed: np.ndarray, texts: Sequence[str]) -> list[pa.Array]:
+    match answer:
+        case SingleLabelAnswer():
+            scores = pa.array(answer.scores, pa.float32(), mask=failed)
+            return [pa.array(answer.labels, pa.string()), scores]
+        case BinaryAnswer():
+            probabilities = pa.array(answer.probabilities, pa.float32(), mask=failed)
+            return [pa.array(answer.labels, pa.string()), probabilities]
+        case MultiLabelAnswer():
+            labels = list(itertools.chain.from_iterable(answer.labels))
+            scores = np.concatenate([np.zeros(0, np.float32), *answer.scores])
+            lengths = [len(each) for each in answer.indices]
+            return [
+                _lists(pa.array(labels, pa.string()), lengths, failed),
+                _lists(pa.array(scores, pa.float32()), lengths, failed),
+            ]
+        case TokenAnswer():
+            entities = [
+                {
+                    "text": text[entity.start : entity.end],
+                    "label": entity.label,
+                    "start": entity.start,
+                    "end": entity.end,
+                    "score": entity.score,
+                }
+                for text, found in zip(texts, answer.entities, strict=True)
+                for entity in found
+            ]
+            lengths = [len(each) for each in answer.entities]
+            return [_lists(pa.array(entities, _ENTITY), lengths, failed)]
+        case _:
+            raise TypeError(f"no columns for {type(answer).__name__}")
+
+
+def _lists(values: pa.Array, lengths: Sequence[int], failed: np.ndarray) -> pa.Array:
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=pa.array(failed))

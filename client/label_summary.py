@@ -1,14 +1,21 @@
 """What a labelling run did: counts as they grow, and the table at its end."""
 
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .results import InferResult
+from .results import (
+    BinaryAnswer,
+    InferResult,
+    MultiLabelAnswer,
+    SingleLabelAnswer,
+    TaskAnswer,
+    TokenAnswer,
+)
 
 
 class LabelSummary:
@@ -22,7 +29,7 @@ class LabelSummary:
         self.versions: Counter[str] = Counter()
         """Rows by the version that answered."""
         self.labels: dict[str, Counter[str]] = {task: Counter() for task in tasks}
-        self._scores: dict[str, Counter[str]] = {task: Counter() for task in tasks}
+        self._scores = {task: defaultdict[str, float](float) for task in tasks}
         self._started = time.monotonic()
 
     @property
@@ -44,11 +51,9 @@ class LabelSummary:
             status.code.replace("_", " ") for status in result.statuses if not status.ok
         )
         for task, counts in self.labels.items():
-            answer = result[task]
-            for label, score in zip(answer.labels, answer.scores.tolist(), strict=True):
-                if label is not None:
-                    counts[label] += 1
-                    self._scores[task][label] += score
+            for label, score in _labels(result.tasks[task]):
+                counts[label] += 1
+                self._scores[task][label] += score
 
     def add_failure(self, rows: int, reason: str) -> None:
         """Count a batch without an answer."""
@@ -98,8 +103,25 @@ class LabelSummary:
                     "" if index else task,
                     Text(label),
                     f"{count:,}",
-                    f"{count / self.labelled:.1%}",
+                    f"{count / counts.total():.1%}",
                     f"{self._scores[task][label] / count:.2f}",
                     end_section=index == len(counts) - 1,
                 )
         return table
+
+
+def _labels(answer: TaskAnswer) -> Iterator[tuple[str, float]]:
+    """Each label that was given, with its score."""
+    match answer:
+        case SingleLabelAnswer() | BinaryAnswer():
+            for label, score in zip(answer.labels, answer.scores.tolist(), strict=True):
+                if label is not None:
+                    yield label, score
+        case MultiLabelAnswer():
+            for labels, scores in zip(answer.labels, answer.scores, strict=True):
+                yield from zip(labels, scores.tolist(), strict=True)
+        case TokenAnswer():
+            for entities in answer.entities:
+                yield from ((entity.label, entity.score) for entity in entities)
+        case _:
+            pass

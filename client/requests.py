@@ -9,6 +9,8 @@ EMBEDDING_FORMATS = {
     None: pb.EMBEDDING_FORMAT_NONE,
     "float32": pb.EMBEDDING_FORMAT_FLOAT32,
     "float16": pb.EMBEDDING_FORMAT_FLOAT16,
+    "int8": pb.EMBEDDING_FORMAT_INT8,
+    "binary": pb.EMBEDDING_FORMAT_BINARY,
 }
 
 
@@ -19,13 +21,15 @@ class InferOptions:
     tasks: Sequence[str] | None = None
     """Names of the tasks wanted; None for all of them, empty for none."""
     embedding: str | None = "float32"
-    """`float32`, `float16`, or None for no embeddings."""
+    """`float32`, `float16`, `int8`, `binary`, or None for no embeddings."""
     normalize: bool | None = None
     """Scale embeddings to unit length; None for the model's default."""
     dimensions: int | None = None
     """Keep so many dimensions of the embeddings; None for all."""
     logits: bool = True
-    """Whether to return logits beside the answers."""
+    """Whether to return logits beside the answers, for tasks that answer by sentence."""
+    token_logits: bool = False
+    """Whether to return the logits of every token, for tasks that answer by token."""
     truncate: bool = True
     """Cut over-long sentences; otherwise they get a status and no answer."""
     model_version: str | None = None
@@ -57,6 +61,7 @@ def build_request(sentences: Sequence[str], options: InferOptions) -> pb.InferRe
                 dimensions=options.dimensions or 0,
             ),
             logits=options.logits,
+            token_logits=options.token_logits,
         ),
         truncation=pb.TRUNCATION_END if options.truncate else pb.TRUNCATION_NONE,
         model_version=options.model_version or "",

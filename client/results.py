@@ -3,15 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from twinhead.v1 import inference_service_pb2 as pb
 from twinhead.v1 import model_service_pb2, task_kind_pb2
 
-FloatArray = NDArray[np.floating]
+EmbeddingArray = NDArray[np.floating] | NDArray[np.uint8]
 
-_TASK_KINDS: dict[int, str] = {task_kind_pb2.TASK_KIND_SINGLE_LABEL: "single_label"}
+_TASK_KINDS: dict[int, str] = {
+    task_kind_pb2.TASK_KIND_SINGLE_LABEL: "single_label",
+    task_kind_pb2.TASK_KIND_BINARY: "binary",
+    task_kind_pb2.TASK_KIND_MULTI_LABEL: "multi_label",
+    task_kind_pb2.TASK_KIND_TOKEN: "token",
+}
 
 
 @dataclass(frozen=True)
@@ -37,15 +43,19 @@ class SentenceStatus:
 
 @dataclass(frozen=True)
 class TaskAnswer:
-    """What one task says of each sentence."""
+    """What one task says of each sentence; the base of one class for each kind of task."""
 
     name: str
-    kind: str
-    """`single_label`."""
     label_names: tuple[str, ...]
     """In the order of the logits' columns."""
+
+
+@dataclass(frozen=True)
+class SingleLabelAnswer(TaskAnswer):
+    """The most probable label of each sentence."""
+
     indices: NDArray[np.int32]
-    """Index of the most probable label, [sentences]; -1 where the status is not ok."""
+    """Index of the label, [sentences]; -1 where the status is not ok."""
     scores: NDArray[np.float32]
     """Its probability, [sentences]; 0 where the status is not ok."""
     logits: NDArray[np.float32] | None
@@ -53,9 +63,81 @@ class TaskAnswer:
 
     @cached_property
     def labels(self) -> list[str | None]:
-        """The most probable label of each sentence; None where the status is not ok."""
-        names = (*self.label_names, None)  # index -1 is the last
-        return [names[index] for index in self.indices.tolist()]
+        """The label of each sentence; None where the status is not ok."""
+        return _names(self.label_names, self.indices)
+
+
+@dataclass(frozen=True)
+class BinaryAnswer(TaskAnswer):
+    """Yes or no for each sentence."""
+
+    indices: NDArray[np.int32]
+    """1 for yes and 0 for no, [sentences]; -1 where the status is not ok."""
+    probabilities: NDArray[np.float32]
+    """Of yes, [sentences]; 0 where the status is not ok."""
+    logits: NDArray[np.float32] | None
+    """[sentences, 1], or None when not asked for."""
+
+    @cached_property
+    def labels(self) -> list[str | None]:
+        """The label of each sentence; None where the status is not ok."""
+        return _names(self.label_names, self.indices)
+
+    @cached_property
+    def scores(self) -> NDArray[np.float32]:
+        """Probability of the label that was given, [sentences]; 0 where the status is not ok."""
+        given = np.where(self.indices == 1, self.probabilities, 1 - self.probabilities)
+        return np.where(self.indices < 0, 0, given).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class MultiLabelAnswer(TaskAnswer):
+    """The labels of each sentence that reach their thresholds, the most probable first."""
+
+    indices: Sequence[NDArray[np.int32]]
+    """Of each sentence, [its labels]."""
+    scores: Sequence[NDArray[np.float32]]
+    """Their probabilities, of each sentence [its labels]."""
+    logits: NDArray[np.float32] | None
+    """[sentences, labels], or None when not asked for."""
+
+    @cached_property
+    def labels(self) -> list[list[str]]:
+        """Names of the labels of each sentence."""
+        return [[self.label_names[index] for index in each] for each in self.indices]
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A part of a sentence: `sentence[start:end]` is its text."""
+
+    label: str
+    start: int
+    end: int
+    score: float
+    """Mean probability of the labels of its words."""
+
+
+@dataclass(frozen=True)
+class TokenLogits:
+    """Logits of the tokens of one sentence, without special tokens and what was truncated."""
+
+    values: NDArray[np.float32]
+    """[tokens, labels]."""
+    starts: NDArray[np.int64]
+    """Where each token begins, in characters."""
+    ends: NDArray[np.int64]
+    """Where each token ends (excluded), in characters."""
+
+
+@dataclass(frozen=True)
+class TokenAnswer(TaskAnswer):
+    """The entities of each sentence."""
+
+    entities: Sequence[Sequence[Entity]]
+    """Of each sentence, in their order in the text."""
+    token_logits: Sequence[TokenLogits] | None
+    """Of each sentence, or None when not asked for."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +155,17 @@ class InferResult:
 
     model_version: str
     """The version that computed every row."""
-    embeddings: FloatArray | None
-    """float32 or float16, [sentences, dimensions]; None when not asked for."""
+    embeddings: EmbeddingArray | None
+    """[sentences, dimensions], float32 or float16; int8 is scaled back to float32; binary is uint8,
+    [sentences, dimensions / 8], with the first dimension in the most significant bit. None when not
+    asked for."""
     tasks: Mapping[str, TaskAnswer]
+    """By name; an answer of a kind that is unknown here has nothing but its name and labels."""
     statuses: Sequence[SentenceStatus]
     timing: Timing
 
-    def __getitem__(self, task: str) -> TaskAnswer:
+    def __getitem__(self, task: str) -> Any:
+        """The answer of a task: what its kind says, without a check of the type."""
         return self.tasks[task]
 
     def __len__(self) -> int:
@@ -92,7 +178,10 @@ class TaskInfo:
 
     name: str
     kind: str
+    """`single_label`, `binary`, `multi_label` or `token`."""
     label_names: tuple[str, ...]
+    thresholds: tuple[float, ...] = ()
+    """From which probability on a label is given, for the kinds that have thresholds."""
 
 
 @dataclass(frozen=True)
@@ -129,16 +218,22 @@ def read_result(response: pb.InferResponse) -> InferResult:
     )
 
 
-def read_tensor(tensor: pb.Tensor) -> FloatArray:
-    """Read a tensor into an array of its shape.
+def read_tensor(tensor: pb.Tensor) -> EmbeddingArray:
+    """Read a tensor into an array; see `InferResult.embeddings` for what becomes of each type.
 
     Raises:
         ValueError: an element type that this release does not know.
     """
     if tensor.dtype == pb.DATA_TYPE_FLOAT32:
-        array: FloatArray = np.array(tensor.float32_values, dtype=np.float32)
+        array: EmbeddingArray = np.array(tensor.float32_values, dtype=np.float32)
     elif tensor.dtype == pb.DATA_TYPE_FLOAT16:
         array = np.frombuffer(tensor.raw, dtype="<f2")
+    elif tensor.dtype == pb.DATA_TYPE_INT8:
+        steps = np.frombuffer(tensor.raw, dtype=np.int8).reshape(tuple(tensor.shape))
+        return steps * np.array(tensor.row_scales, dtype=np.float32)[:, None]
+    elif tensor.dtype == pb.DATA_TYPE_BIT:
+        rows, dimensions = tensor.shape
+        return np.frombuffer(tensor.raw, dtype=np.uint8).reshape(rows, dimensions // 8)
     else:
         raise ValueError(
             f"unknown element type {tensor.dtype}; is this client older than the worker?"
@@ -152,7 +247,9 @@ def read_model(response: model_service_pb2.GetModelResponse) -> ModelInfo:
         version=response.model_version,
         encoder=response.encoder,
         tasks={
-            task.name: TaskInfo(task.name, _kind(task.kind), tuple(task.labels))
+            task.name: TaskInfo(
+                task.name, _kind(task.kind), tuple(task.labels), tuple(task.thresholds)
+            )
             for task in response.tasks
         },
         embedding_dimensions=response.embedding_dimensions,
@@ -169,15 +266,66 @@ def read_model(response: model_service_pb2.GetModelResponse) -> ModelInfo:
 
 
 def _read_task(task: pb.TaskResult) -> TaskAnswer:
-    logits = read_tensor(task.logits) if task.HasField("logits") else None
-    return TaskAnswer(
-        name=task.name,
-        kind=_kind(task.kind),
-        label_names=tuple(task.labels),
-        indices=np.array(task.single_label.label_indices, dtype=np.int32),
-        scores=np.array(task.single_label.scores, dtype=np.float32),
-        logits=None if logits is None else logits.astype(np.float32, copy=False),
+    labels = tuple(task.labels)
+    logits = _floats(task.logits) if task.HasField("logits") else None
+    match task.WhichOneof("answer"):
+        case "single_label":
+            single = task.single_label
+            return SingleLabelAnswer(
+                task.name,
+                labels,
+                np.array(single.label_indices, dtype=np.int32),
+                np.array(single.scores, dtype=np.float32),
+                logits,
+            )
+        case "binary":
+            binary = task.binary
+            return BinaryAnswer(
+                task.name,
+                labels,
+                np.array(binary.label_indices, dtype=np.int32),
+                np.array(binary.probabilities, dtype=np.float32),
+                logits,
+            )
+        case "multi_label":
+            sets = task.multi_label.sentences
+            return MultiLabelAnswer(
+                task.name,
+                labels,
+                [np.array(each.label_indices, dtype=np.int32) for each in sets],
+                [np.array(each.scores, dtype=np.float32) for each in sets],
+                logits,
+            )
+        case "token":
+            return _read_token_task(task.name, labels, task.token)
+        case _:  # of a kind that a newer worker has
+            return TaskAnswer(task.name, labels)
+
+
+def _read_token_task(name: str, labels: tuple[str, ...], answer: pb.TokenAnswer) -> TokenAnswer:
+    entities = [
+        [Entity(each.label, each.start, each.end, each.score) for each in sentence.entities]
+        for sentence in answer.sentences
+    ]
+    if not answer.HasField("logits"):
+        return TokenAnswer(name, labels, entities, None)
+    cuts = np.cumsum(answer.logits.token_counts)[:-1]
+    parts = zip(
+        np.split(_floats(answer.logits.values), cuts),
+        np.split(np.array(answer.logits.starts, dtype=np.int64), cuts),
+        np.split(np.array(answer.logits.ends, dtype=np.int64), cuts),
+        strict=True,
     )
+    return TokenAnswer(name, labels, entities, [TokenLogits(*part) for part in parts])
+
+
+def _floats(tensor: pb.Tensor) -> NDArray[np.float32]:
+    return read_tensor(tensor).astype(np.float32, copy=False)
+
+
+def _names(names: tuple[str, ...], indices: NDArray[np.int32]) -> list[str | None]:
+    padded = (*names, None)  # index -1 is the last
+    return [padded[index] for index in indices.tolist()]
 
 
 def _read_status(status: pb.SentenceStatus) -> SentenceStatus:

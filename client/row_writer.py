@@ -257,14 +257,27 @@ def _cells(column: pa.Array) -> list[Any]:
         return ["" if value is None else f"{value:.4f}" for value in column.to_pylist()]
     if pa.types.is_boolean(column.type):
         return ["" if value is None else str(value).lower() for value in column.to_pylist()]
-    return column.to_pylist()
+    return [_cell(value) for value in _json_values(column)]
 
 
 def _json_values(column: pa.Array) -> list[Any]:
     """A new column as JSON values."""
-    if pa.types.is_floating(column.type):
-        return [None if value is None else round(value, 4) for value in column.to_pylist()]
-    return column.to_pylist()
+    if pa.types.is_fixed_size_list(column.type):  # an embedding: to the last bit
+        return column.to_pylist()
+    return [_rounded(value) for value in column.to_pylist()]
+
+
+def _rounded(value: Any) -> Any:
+    """Scores with four decimals, however deep."""
+    match value:
+        case float():
+            return round(value, 4)
+        case list():
+            return [_rounded(each) for each in cast("list[Any]", value)]
+        case dict():
+            return {key: _rounded(each) for key, each in cast("dict[str, Any]", value).items()}
+        case _:
+            return value
 
 
 _WRITERS: dict[str | None, type[RowWriter]] = {

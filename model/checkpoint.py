@@ -5,25 +5,31 @@
                         the encoder's settings
     heads.safetensors   the task heads
     config.json, model.safetensors, tokenizer.json, ...   the encoder in Hugging Face layout
+    modules.json, ...   what makes the folder a sentence-transformers model
 
 The encoder's files may be left out when an encoder that can be found by name has exactly the
-same weights; the manifest covers them all the same. The version id is the digest of the manifest:
-same weights, same id.
+same weights. A *delta* checkpoint has, in place of encoder and heads, `delta.safetensors` with
+those tensors only that differ from its base: another checkpoint, or the encoder found by name. In
+every form the manifest covers the whole model, so loading proves that the right base was used. The
+version id is the digest of the manifest: same weights, same id.
 """
 
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from .config import ModelConfig
+from .ecosystem import write_sentence_transformer
 from .encoder import Encoder, find_encoder
 from .errors import CheckpointError, ConfigError, EncoderNotFoundError
 from .network import Network
@@ -34,6 +40,7 @@ FORMAT_VERSION = 1
 _DESCRIPTION = "twinhead.json"
 _MANIFEST = "manifest.json"
 _HEADS = "heads.safetensors"
+_DELTA = "delta.safetensors"
 _ENCODER_CONFIG = "config.json"
 
 
@@ -50,6 +57,8 @@ class Checkpoint:
     """Task name to measured figures."""
     provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """How it was trained."""
+    source: Path | None = None
+    """The folder it was read from."""
 
     @property
     def config(self) -> ModelConfig:
@@ -76,54 +85,59 @@ class Checkpoint:
         return cls(network.eval(), tokenizer, version, metrics or {}, provenance or {})
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path, base: Path | None = None) -> Self:
         """Read a checkpoint and verify every digest.
+
+        Args:
+            folder: the checkpoint.
+            base: of a delta checkpoint, its base, if that is not where it was when it was saved.
 
         Raises:
             CheckpointError: something is missing, damaged or does not fit; nothing is half-loaded.
             EncoderNotFoundError: the folder names an encoder that is not at hand.
         """
-        description = _read_json(folder / _DESCRIPTION)
-        found = description.get("format_version")
-        if found != FORMAT_VERSION:
-            raise CheckpointError(
-                f"{folder / _DESCRIPTION} has format version {found!r}; "
-                f"this release reads version {FORMAT_VERSION}"
-            )
-        unknown = description.keys() - {"format_version", "model", "metrics", "provenance"}
-        if unknown:
-            raise CheckpointError(f"{folder / _DESCRIPTION}: unknown key {sorted(unknown)[0]!r}")
-        metrics, provenance = description.get("metrics", {}), description.get("provenance", {})
-        for key, value in (("metrics", metrics), ("provenance", provenance)):
-            if not isinstance(value, dict):
-                raise CheckpointError(f"{folder / _DESCRIPTION}: {key} is not a JSON object")
+        description = read_description(folder)
         try:
-            config = ModelConfig.parse(description.get("model"))
+            config = ModelConfig.parse(description["model"])
         except ConfigError as error:
             raise CheckpointError(f"{folder / _DESCRIPTION}, model: {error}") from error
-
-        if (folder / _ENCODER_CONFIG).is_file():
-            encoder_folder = folder
-            try:
-                encoder = Encoder.load(folder)
-            except EncoderNotFoundError as error:  # it is at hand, but not whole
-                raise CheckpointError(str(error)) from error
+        if description["base"] is not None:
+            base_model = cls.load(_find_base(folder, description["base"], base))
+            encoder, encoder_folder = base_model.network.encoder, base_model._encoder_folder()
+            inherited = dict(base_model.network.heads.state_dict())
         else:
-            encoder_folder = find_encoder(config.encoder)
-            encoder = Encoder.load(encoder_folder)
-        network = Network(config, encoder, encoder.dimensions)
+            encoder, encoder_folder = _load_encoder(folder, config)
+            inherited = {}
+        if not isinstance(encoder, Encoder):
+            raise CheckpointError(f"{folder}: its base has no Hugging Face encoder")
+        try:
+            network = Network(config, encoder, encoder.dimensions)
+        except ConfigError as error:
+            raise CheckpointError(f"{folder / _DESCRIPTION}, model: {error}") from error
         _check_length(network)
-        _load_heads(network, folder / _HEADS)
+        if description["base"] is not None or (folder / _DELTA).is_file():
+            _load_delta(network, folder / _DELTA, inherited)
+        else:
+            tensors = _read_tensors(folder / _HEADS)
+            _check_tensors(folder / _HEADS, tensors, network.heads.state_dict())
+            network.heads.load_state_dict(tensors)
         _check_finite(folder, network)
         tokenizer = Tokenizer.load(encoder_folder, config.max_tokens)
         _check_vocabulary(network, tokenizer)
 
         manifest = make_manifest(network, tokenizer)
-        _check_manifest(folder, _read_json(folder / _MANIFEST), manifest)
-        return cls(network.eval(), tokenizer, version_of(manifest), metrics, provenance)
+        _check_manifest(folder, read_json(folder / _MANIFEST), manifest)
+        return cls(
+            network.eval(),
+            tokenizer,
+            version_of(manifest),
+            description["metrics"],
+            description["provenance"],
+            folder,
+        )
 
     def save(self, folder: Path, *, with_encoder: bool = True) -> None:
-        """Write the checkpoint; `folder` appears only when it is complete.
+        """Write the whole checkpoint; `folder` appears only when it is complete.
 
         Args:
             folder: must not exist yet, or be empty.
@@ -133,39 +147,102 @@ class Checkpoint:
         Raises:
             CheckpointError: `folder` has files already, or is a file.
         """
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise CheckpointError(f"{folder} exists already and is not an empty folder")
-        staging = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
-        # A process that was killed may have left it; in a container the number is always the same.
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(parents=True)
-        try:
+        with _staged(folder) as staging:
             if with_encoder:
-                _transformer(self.network).save_pretrained(staging)
-                self.tokenizer.save(staging)
-            heads = {
-                name: tensor.contiguous()
-                for name, tensor in self.network.heads.state_dict().items()
-            }
-            save_file(heads, staging / _HEADS)
-            for file in staging.glob(
-                "*.safetensors"
-            ):  # the library writes them for their owner only
-                file.chmod(0o644)
-            _write_json(
-                staging / _DESCRIPTION,
-                {
-                    "format_version": FORMAT_VERSION,
-                    "model": self.config.model_dump(mode="json"),
-                    "metrics": self.metrics,
-                    "provenance": self.provenance,
-                },
-            )
-            _write_json(staging / _MANIFEST, make_manifest(self.network, self.tokenizer))
-            staging.replace(folder)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
+                transformer = _transformer(self.network)
+                transformer.save_pretrained(staging)
+                self.tokenizer.save(staging, transformer.config.pad_token_id)
+                write_sentence_transformer(staging, self.config, self.network.dimensions)
+            _write_tensors(staging / _HEADS, self.network.heads.state_dict())
+            self._write_texts(staging, base=None)
+
+    def save_delta(self, folder: Path, base: "Checkpoint | None" = None) -> None:
+        """Write only what differs from a base.
+
+        Args:
+            folder: must not exist yet, or be empty.
+            base: a checkpoint that was read from a folder, which loading will need again; None for
+                the encoder that is found by the config's name.
+
+        Raises:
+            CheckpointError: `folder` has files already, or the base will not do: it was not read
+                from a folder, was changed since, is of another architecture or has another
+                tokenizer.
+        """
+        if base is None:
+            found = find_encoder(self.config.encoder, self.config.revision)
+            encoder, tokenizer = Encoder.load(found), Tokenizer.load(found, self.config.max_tokens)
+            known = {f"encoder.{name}": t for name, t in encoder.transformer.state_dict().items()}
+            stated = None
+        else:
+            encoder, tokenizer = base.network.encoder, base.tokenizer
+            known = _named_tensors(base.network)
+            stated = {"version": base.version, "path": _relative_path(base, folder)}
+        own = _named_tensors(self.network)
+        _check_same_architecture(self.network.encoder, encoder, own, known)
+        if tokenizer.sha256 != self.tokenizer.sha256:
+            raise CheckpointError("the base has another tokenizer")
+        changed = {
+            name: tensor
+            for name, tensor in own.items()
+            if name not in known or not _same(tensor, known[name])
+        }
+        with _staged(folder) as staging:
+            _write_tensors(staging / _DELTA, changed)
+            self._write_texts(staging, base=stated)
+
+    def _write_texts(self, staging: Path, base: Mapping[str, str] | None) -> None:
+        description = {
+            "format_version": FORMAT_VERSION,
+            "model": self.config.model_dump(mode="json"),
+            "metrics": self.metrics,
+            "provenance": self.provenance,
+        }
+        if base is not None:
+            description["base"] = base
+        _write_json(staging / _DESCRIPTION, description)
+        _write_json(staging / _MANIFEST, make_manifest(self.network, self.tokenizer))
+
+    def _encoder_folder(self) -> Path:
+        """Where the encoder's configuration and tokenizer were read from."""
+        if self.source is None:
+            raise CheckpointError("the base was not read from a folder")
+        if (self.source / _ENCODER_CONFIG).is_file():
+            return self.source
+        description = read_description(self.source)
+        if description["base"] is not None:
+            base = Checkpoint.load(_find_base(self.source, description["base"], None))
+            return base._encoder_folder()
+        return find_encoder(self.config.encoder, self.config.revision)
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """What `twinhead.json` says: model, metrics, provenance, base (None when it has none).
+
+    Raises:
+        CheckpointError: it is missing, damaged, of another format version or has unknown keys.
+    """
+    file = folder / _DESCRIPTION
+    description = read_json(file)
+    found = description.get("format_version")
+    if found != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{file} has format version {found!r}; this release reads version {FORMAT_VERSION}"
+        )
+    known = {"format_version", "model", "metrics", "provenance", "base"}
+    unknown = description.keys() - known
+    if unknown:
+        raise CheckpointError(f"{file}: unknown key {sorted(unknown)[0]!r}")
+    for key in ("metrics", "provenance"):
+        if not isinstance(description.setdefault(key, {}), dict):
+            raise CheckpointError(f"{file}: {key} is not a JSON object")
+    base = description.setdefault("base", None)
+    if base is not None:
+        texts = isinstance(base, dict) and set(base) == {"version", "path"}
+        if not texts or not all(isinstance(value, str) for value in base.values()):
+            raise CheckpointError(f"{file}: base is not an object with version and path")
+    description.setdefault("model", None)
+    return description
 
 
 def make_manifest(network: Network, tokenizer: Tokenizer) -> dict[str, Any]:
@@ -212,29 +289,152 @@ def _tensor_digest(tensor: torch.Tensor) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _load_heads(network: Network, file: Path) -> None:
+def _named_tensors(network: Network) -> dict[str, torch.Tensor]:
+    return {_manifest_name(name): tensor for name, tensor in network.state_dict().items()}
+
+
+def _same(tensor: torch.Tensor, other: torch.Tensor) -> bool:
+    return tensor.shape == other.shape and _tensor_digest(tensor) == _tensor_digest(other)
+
+
+def _load_encoder(folder: Path, config: ModelConfig) -> tuple[Encoder, Path]:
+    if not (folder / _ENCODER_CONFIG).is_file():
+        found = find_encoder(config.encoder, config.revision)
+        return Encoder.load(found), found
+    try:
+        return Encoder.load(folder), folder
+    except EncoderNotFoundError as error:  # it is at hand, but not whole
+        raise CheckpointError(str(error)) from error
+
+
+def _relative_path(base: Checkpoint, folder: Path) -> str:
+    if base.source is None:
+        raise CheckpointError("the base was not read from a folder")
+    # Otherwise what changed since would be in neither of the two folders.
+    if version_of(make_manifest(base.network, base.tokenizer)) != base.version:
+        raise CheckpointError(
+            f"the base, version {base.version}, was changed after it was read; read it anew"
+        )
+    return os.path.relpath(base.source.resolve(), folder.resolve())
+
+
+def _check_same_architecture(
+    encoder: nn.Module,
+    base: nn.Module,
+    own: Mapping[str, torch.Tensor],
+    known: Mapping[str, torch.Tensor],
+) -> None:
+    if not isinstance(encoder, Encoder) or not isinstance(base, Encoder):
+        raise CheckpointError("only a Hugging Face encoder can be saved")
+    for name in sorted(own.keys() | known.keys()):
+        if not name.startswith("encoder."):
+            continue
+        if name not in known or name not in own or own[name].shape != known[name].shape:
+            raise CheckpointError(f"the base is of another architecture: tensor {name} differs")
+    if encoder.settings != base.settings:
+        raise CheckpointError("the base is of another architecture: its settings differ")
+
+
+def _find_base(folder: Path, stated: Mapping[str, str], given: Path | None) -> Path:
+    try:
+        base = given or (folder / stated["path"]).resolve()
+        at_hand = (base / _DESCRIPTION).is_file()
+    except (OSError, ValueError) as error:  # a path that no file can have
+        raise CheckpointError(f"{folder / _DESCRIPTION}: base.path: {error}") from error
+    if not at_hand:
+        raise CheckpointError(
+            f"{folder} is a delta on version {stated['version']}, which is not at {base}; "
+            "say where it is"
+        )
+    _check_no_circle(folder, base)
+    found = version_of(read_json(base / _MANIFEST))
+    if found != stated["version"]:
+        raise CheckpointError(
+            f"{folder} is a delta on version {stated['version']}, but {base} is version {found}"
+        )
+    return base
+
+
+def _check_no_circle(folder: Path, base: Path) -> None:
+    seen = {folder.resolve()}
+    while (base / _DESCRIPTION).is_file():
+        if base.resolve() in seen:
+            raise CheckpointError(f"{folder}: its base leads back to {base.resolve()}")
+        seen.add(base.resolve())
+        stated = read_description(base)["base"]
+        if stated is None:
+            return
+        base = (base / stated["path"]).resolve()
+
+
+def _load_delta(network: Network, file: Path, inherited: Mapping[str, torch.Tensor]) -> None:
+    tensors = _read_tensors(file)
+    state = network.state_dict()
+    expected = {_manifest_name(name): tensor for name, tensor in state.items()}
+    _check_tensors(file, tensors, {name: expected.get(name) for name in tensors})
+    for name, tensor in network.heads.state_dict().items():
+        full = f"heads.{name}"
+        if full in tensors:
+            continue
+        if name not in inherited or inherited[name].shape != tensor.shape:
+            raise CheckpointError(
+                f"{file}: tensor {full} is missing, and the base has none that fits"
+            )
+        tensors[full] = inherited[name]
+    network.load_state_dict(
+        {name: tensors.get(_manifest_name(name), tensor) for name, tensor in state.items()}
+    )
+
+
+def _read_tensors(file: Path) -> dict[str, torch.Tensor]:
     if not file.is_file():
         raise CheckpointError(f"{file} is missing")
     try:
-        tensors = load_file(file)
+        return load_file(file)
     except Exception as error:  # safetensors raises its own bare error type
         raise CheckpointError(f"{file} is damaged: {error}") from error
-    expected = network.heads.state_dict()
+
+
+def _check_tensors(
+    file: Path,
+    tensors: Mapping[str, torch.Tensor],
+    expected: Mapping[str, torch.Tensor | None],
+) -> None:
     for name in sorted(expected.keys() | tensors.keys()):
+        wanted = expected.get(name)
+        if wanted is None:
+            raise CheckpointError(f"{file}: tensor {name} belongs to nothing in {_DESCRIPTION}")
         if name not in tensors:
             raise CheckpointError(f"{file}: tensor {name} is missing")
-        if name not in expected:
-            raise CheckpointError(f"{file}: tensor {name} belongs to no task of {_DESCRIPTION}")
-        if (
-            tensors[name].shape != expected[name].shape
-            or tensors[name].dtype != expected[name].dtype
-        ):
+        found = tensors[name]
+        if found.shape != wanted.shape or found.dtype != wanted.dtype:
             raise CheckpointError(
-                f"{file}: tensor {name} is {tensors[name].dtype} {list(tensors[name].shape)}, "
-                f"but the task's labels and the encoder need "
-                f"{expected[name].dtype} {list(expected[name].shape)}"
+                f"{file}: tensor {name} is {found.dtype} {list(found.shape)}, but the task's "
+                f"labels and the encoder need {wanted.dtype} {list(wanted.shape)}"
             )
-    network.heads.load_state_dict(tensors)
+
+
+def _write_tensors(file: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, file)
+
+
+@contextmanager
+def _staged(folder: Path) -> Generator[Path]:
+    """A folder beside `folder` that takes its name when all is written."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CheckpointError(f"{folder} exists already and is not an empty folder")
+    staging = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
+    # A process that was killed may have left it; in a container the number is always the same.
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+    try:
+        yield staging
+        for file in staging.rglob("*.safetensors"):  # the library writes them for their owner only
+            file.chmod(0o644)
+        staging.replace(folder)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
 
 
 def _check_length(network: Network) -> None:
@@ -295,7 +495,12 @@ def _canonical(data: Any) -> bytes:
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        CheckpointError: the file is missing, or holds something else.
+    """
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -44,6 +44,21 @@ _SETTINGS = (
     "layer_norm_eps",
     "pad_token_id",  # RoBERTa's first position
     "is_decoder",
+    # DeBERTa
+    "relative_attention",
+    "position_buckets",
+    "max_relative_positions",
+    "pos_att_type",
+    "share_att_key",
+    "norm_rel_ebd",
+    "position_biased_input",
+    # ModernBERT
+    "hidden_activation",
+    "norm_eps",
+    "rope_parameters",
+    "layer_types",
+    "sliding_window",
+    "local_attention",
 )
 
 # What loading an encoder and its tokenizer can need; no pickles, no code.
@@ -116,8 +131,11 @@ class Encoder(nn.Module):
     @property
     def settings(self) -> dict[str, Any]:
         """What decides its output besides the tensors; those that are off or unknown left out."""
-        config = self.transformer.config
+        config: Any = self.transformer.config
         values = {name: getattr(config, name, None) for name in _SETTINGS}
+        farthest = values["max_relative_positions"]
+        if isinstance(farthest, int) and farthest < 1:  # DeBERTa then takes the other number
+            values["max_relative_positions"] = config.max_position_embeddings
         return {name: value for name, value in values.items() if value not in (None, False)}
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:

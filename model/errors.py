@@ -3,7 +3,8 @@
 ModelError
 ├── ConfigError            a model description with faults
 ├── EncoderNotFoundError   no encoder under that name
-└── CheckpointError        a checkpoint that is incomplete, damaged or contradicts itself
+├── CheckpointError        a checkpoint that is incomplete, damaged or contradicts itself
+└── ImportModelError       a model of another library that cannot become a checkpoint
 """
 
 
@@ -21,3 +22,7 @@ class EncoderNotFoundError(ModelError):
 
 class CheckpointError(ModelError):
     """A checkpoint folder that is incomplete, damaged or contradicts itself."""
+
+
+class ImportModelError(ModelError):
+    """A model of another library that cannot become a checkpoint; the text gives the reason."""

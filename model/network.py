@@ -7,9 +7,9 @@ from typing import Self
 import torch
 from torch import nn
 
-from .config import ModelConfig, Pooling
-from .heads import build_head
-from .pooling import pool
+from .config import ModelConfig, Pooling, TaskConfig, TaskKind
+from .heads import Head
+from .pooling import as_embedding, pool
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class NetworkOutput:
     embeddings: torch.Tensor
     """Pooled sentence vectors, not normalised, [batch, dimensions]."""
     logits: Mapping[str, torch.Tensor]
-    """Logits of each task asked for, [batch, labels]."""
+    """Logits of each task asked for, [batch, logits]; of a token task [batch, tokens, labels]."""
 
 
 class _Heads(nn.ModuleDict):
@@ -49,7 +49,7 @@ class Network(nn.Module):
         self.config = config
         self.dimensions = dimensions
         self.encoder = encoder
-        self.heads = _Heads({task.name: build_head(task, dimensions) for task in config.tasks})
+        self.heads = _Heads({task.name: Head(task, dimensions) for task in config.tasks})
 
     def forward(
         self,
@@ -75,10 +75,12 @@ class Network(nn.Module):
                 pooled[pooling] = pool(hidden, attention_mask, pooling)
             return pooled[pooling]
 
+        def read_by(task: TaskConfig) -> torch.Tensor:
+            return hidden if task.kind is TaskKind.TOKEN else pooled_by(task.pooling)
+
+        embedding_pooling = self.config.embedding_pooling
         names = [task.name for task in self.config.tasks] if tasks is None else tasks
         return NetworkOutput(
-            embeddings=pooled_by(self.config.embedding_pooling),
-            logits={
-                name: self.heads[name](pooled_by(self.config.task(name).pooling)) for name in names
-            },
+            embeddings=as_embedding(pooled_by(embedding_pooling), embedding_pooling),
+            logits={name: self.heads[name](read_by(self.config.task(name))) for name in names},
         )

@@ -1,7 +1,8 @@
 """Sentences to token ids."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,13 @@ from .errors import CheckpointError
 # about 60 bytes of memory for each.
 _CHUNK_CHARACTERS = 250_000
 
+_TOKENIZER_CONFIG = "tokenizer_config.json"
+# The later one has the last word.
+_COMPANIONS = ("special_tokens_map.json", _TOKENIZER_CONFIG)
+_SPECIAL_TOKENS = tuple(
+    f"{kind}_token" for kind in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+)
+
 
 @dataclass(frozen=True)
 class TokenizedSentence:
@@ -21,6 +29,9 @@ class TokenizedSentence:
     """What the encoder sees, at most `max_tokens` of them."""
     tokens: int
     """Tokens of the sentence before truncation."""
+    offsets: list[tuple[int, int]] | None = None
+    """Where each of `ids` is in the sentence, begin and end (excluded) in code points; empty for
+    special tokens. None when not asked for."""
 
     @property
     def truncated(self) -> bool:
@@ -34,8 +45,17 @@ class Tokenizer:
     Its work releases the GIL and may be called from several threads.
     """
 
-    def __init__(self, serialized: bytes, max_tokens: int) -> None:
-        """Take the bytes of a `tokenizer.json`; its padding and truncation are set here."""
+    def __init__(
+        self, serialized: bytes, max_tokens: int, stated: Mapping[str, Any] | None = None
+    ) -> None:
+        """Take over a tokenizer.
+
+        Args:
+            serialized: bytes of its `tokenizer.json`; padding and truncation are set here.
+            max_tokens: tokens of a sentence that are kept.
+            stated: what the files beside it say, which the ecosystem's tools read; only the names
+                of special tokens are used, in `save`.
+        """
         from tokenizers import Tokenizer as Backend
 
         backend: Any = Backend.from_buffer(serialized)
@@ -43,6 +63,7 @@ class Tokenizer:
         backend.enable_truncation(max_tokens)
         self._backend = backend
         self._serialized = serialized
+        self._stated = dict(stated or {})
         self.max_tokens = max_tokens
         self.special_tokens = int(backend.num_special_tokens_to_add(is_pair=False))
         if max_tokens <= self.special_tokens:
@@ -59,13 +80,44 @@ class Tokenizer:
         if not file.is_file():
             raise CheckpointError(f"{folder} has no tokenizer.json (a fast tokenizer is needed)")
         try:
-            return cls(file.read_bytes(), max_tokens)
+            stated: dict[str, Any] = {}
+            for name in _COMPANIONS:
+                if (folder / name).is_file():
+                    stated |= _read_object(folder / name)
+            return cls(file.read_bytes(), max_tokens, stated)
+        except CheckpointError:
+            raise
         except Exception as error:  # the library raises bare exceptions
             raise CheckpointError(f"{file} cannot be read: {error}") from error
 
-    def save(self, folder: Path) -> None:
-        """Write `tokenizer.json`, byte for byte as it was read."""
+    def save(self, folder: Path, pad_token_id: int | None = None) -> None:
+        """Write `tokenizer.json`, byte for byte as it was read, and `tokenizer_config.json`.
+
+        The latter makes `AutoTokenizer` read the former as it is. Under the name of a model's own
+        class, such as `BertTokenizer`, transformers would take only the vocabulary from it, and
+        build the rest (lower case, accents, spaces) from that class's defaults.
+
+        Args:
+            folder: where to.
+            pad_token_id: what stands for padding if no file has said so.
+        """
         (folder / "tokenizer.json").write_bytes(self._serialized)
+        # Any other would become one, and then be found in texts in which it is none here.
+        known = {token.content for token in self._backend.get_added_tokens_decoder().values()}
+        special = {
+            name: token
+            for name in _SPECIAL_TOKENS
+            if (token := _text_of(self._stated.get(name))) in known
+        }
+        special.setdefault("pad_token", self._backend.id_to_token(pad_token_id or 0))
+        config = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_input_names": ["input_ids", "attention_mask"],
+            "model_max_length": self.max_tokens,
+            **special,
+        }
+        text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+        (folder / _TOKENIZER_CONFIG).write_text(text, encoding="utf-8")
 
     @property
     def vocabulary(self) -> int:
@@ -78,15 +130,34 @@ class Tokenizer:
         """Digest of `tokenizer.json`."""
         return hashlib.sha256(self._serialized).hexdigest()
 
-    def __call__(self, sentences: Sequence[str]) -> list[TokenizedSentence]:
-        """Tokenise sentences, each cut to `max_tokens`."""
+    def __call__(
+        self, sentences: Sequence[str], *, offsets: bool = False
+    ) -> list[TokenizedSentence]:
+        """Tokenise sentences, each cut to `max_tokens`; with offsets it takes a little longer."""
+        encode = self._backend.encode_batch if offsets else self._backend.encode_batch_fast
         results: list[TokenizedSentence] = []
         for chunk in chunked(sentences):
-            for encoding in self._backend.encode_batch_fast(chunk):
+            for encoding in encode(chunk):
                 dropped = sum(len(part) - self.special_tokens for part in encoding.overflowing)
                 ids: list[int] = encoding.ids
-                results.append(TokenizedSentence(ids, len(ids) + dropped))
+                where = encoding.offsets if offsets else None
+                results.append(TokenizedSentence(ids, len(ids) + dropped, where))
         return results
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{file} cannot be read: {error}") from error
+    if not isinstance(data, dict):
+        raise CheckpointError(f"{file} cannot be read: it is not a JSON object")
+    return data
+
+
+def _text_of(token: Any) -> str | None:
+    text = token.get("content") if isinstance(token, dict) else token
+    return text if isinstance(text, str) else None
 
 
 def chunked(sentences: Sequence[str]) -> Iterator[list[str]]:

@@ -17,7 +17,7 @@ class EngineOutput:
     embeddings: FloatArray
     """Not normalised, [batch, dimensions]."""
     logits: Mapping[str, FloatArray]
-    """For each task asked for, [batch, labels]."""
+    """For each task asked for, [batch, logits]; of a token task [batch, tokens, labels]."""
 
 
 class Engine(Protocol):

@@ -52,6 +52,7 @@ class _Accepted:
     """A request that is queued, and the statuses of its sentences."""
 
     job: Job
+    sentences: Sequence[str]
     statuses: list[pb.SentenceStatus]
 
 
@@ -90,8 +91,8 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         self._settings = settings
         self._calls = _Calls(settings.concurrent_calls)
         self._reading_characters = 0
-        # Two, so that one very long sentence does not hold up everybody's tokenisation.
-        self._tokenizers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="tokenizer")
+        # Two, so that one very long sentence does not hold up everybody else's.
+        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="text")
 
     async def Infer(self, request: pb.InferRequest, context: Context) -> pb.InferResponse:
         """Answer one batch; fails at once when the worker is full."""
@@ -149,7 +150,7 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
 
     def close(self) -> None:
         """Release the threads."""
-        self._tokenizers.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _read_stream(
         self,
@@ -234,7 +235,7 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
             await self._queue.put_when_room(job)
         else:
             self._queue.put(job)
-        return _Accepted(job, statuses)
+        return _Accepted(job, request.sentences, statuses)
 
     async def _tokenize(
         self, sentences: Sequence[str], model: LiveModel, plan: RequestPlan, *, wait: bool
@@ -250,12 +251,15 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         try:
             for chunk in chunked(read):
                 part = await asyncio.get_running_loop().run_in_executor(
-                    self._tokenizers,
-                    tokenize,
-                    chunk,
-                    model.tokenizer,
-                    self._settings.characters_per_sentence,
-                    plan.truncate,
+                    self._threads,
+                    functools.partial(
+                        tokenize,
+                        chunk,
+                        model.tokenizer,
+                        self._settings.characters_per_sentence,
+                        truncate=plan.truncate,
+                        offsets=plan.needs_offsets,
+                    ),
                 )
                 tokenized += part[0]
                 statuses += part[1]
@@ -270,7 +274,11 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         except BaseException:  # the caller has left, or a pass failed: encode no more of it
             self._queue.discard(accepted.job)
             raise
-        return build_reply(accepted.job, accepted.statuses)
+        reply = functools.partial(build_reply, accepted.job, accepted.sentences, accepted.statuses)
+        if accepted.job.plan.needs_offsets:
+            # Finding entities is work in Python for each word: it would hold up the event loop.
+            return await asyncio.get_running_loop().run_in_executor(self._threads, reply)
+        return reply()
 
 
 def max_sentences(settings: WorkerSettings, model: LiveModel) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..model.config import TaskKind
 from ..model.tokenizer import TokenizedSentence
 from .engine import EngineOutput, FloatArray
 from .live_model import LiveModel
@@ -35,7 +36,15 @@ class Job:
             (rows, model.dimensions if plan.embedding is not None else 0), dtype=np.float32
         )
         self.logits: dict[str, FloatArray] = {
-            task.name: np.zeros((rows, len(task.labels)), dtype=np.float32) for task in plan.tasks
+            task.name: np.zeros((rows, task.logits), dtype=np.float32)
+            for task in plan.tasks
+            if task.kind is not TaskKind.TOKEN
+        }
+        # Of token tasks: for each row [its tokens, labels].
+        self.token_logits: dict[str, list[FloatArray]] = {
+            task.name: [np.zeros((0, task.logits), dtype=np.float32)] * rows
+            for task in plan.tasks
+            if task.kind is TaskKind.TOKEN
         }
         self.tokens = sum(len(sentence.ids) for sentence in sentences if sentence is not None)
         self.tokenize_seconds = tokenize_seconds
@@ -72,6 +81,11 @@ class Job:
             self.embeddings[rows] = output.embeddings[at]
         for name, logits in self.logits.items():
             logits[rows] = output.logits[name][at]
+        for name, by_row in self.token_logits.items():
+            for row, place in zip(rows, at, strict=True):
+                tokens = self.sentences[row]
+                # A copy: a view would keep the whole pass in memory.
+                by_row[row] = output.logits[name][place, : len(tokens.ids) if tokens else 0].copy()
         self._unsettled -= len(rows)
         if not self._unsettled:
             self._post(None)

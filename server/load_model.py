@@ -2,20 +2,14 @@
 
 import logging
 import time
-from pathlib import Path
 
-from ..model import starter
 from ..model.checkpoint import Checkpoint
+from ..model.starter import checkpoint_folder
 from .live_model import LiveModel
 from .settings import WorkerSettings
 from .torch_engine import TorchEngine, choose_device, set_threads
 
 logger = logging.getLogger(__name__)
-
-
-def checkpoint_folder(model: str) -> Path:
-    """The folder of a model as the settings name it."""
-    return Path(starter.__file__).parent if model == "starter" else Path(model)
 
 
 def load_model(settings: WorkerSettings) -> LiveModel:

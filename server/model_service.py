@@ -5,10 +5,10 @@ from importlib.metadata import version
 from twinhead.v1 import model_service_pb2 as pb
 from twinhead.v1 import model_service_pb2_grpc as pb_grpc
 
+from .answers import TASK_KINDS
 from .errors import Context, abort
 from .inference_service import max_sentences
 from .live_model import Serving
-from .reply import TASK_KINDS
 from .settings import WorkerSettings
 
 
@@ -34,7 +34,12 @@ class ModelService(pb_grpc.ModelServiceServicer):
             model_version=model.version,
             encoder=model.config.encoder,
             tasks=[
-                pb.TaskInfo(name=task.name, kind=TASK_KINDS[task.kind], labels=task.labels)
+                pb.TaskInfo(
+                    name=task.name,
+                    kind=TASK_KINDS[task.kind],
+                    labels=task.labels,
+                    thresholds=task.effective_thresholds,
+                )
                 for task in model.config.tasks
             ],
             embedding_dimensions=model.dimensions,

@@ -1,21 +1,35 @@
 """A settled job to the response that answers it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from google.protobuf.duration_pb2 import Duration
+from numpy.typing import NDArray
 from twinhead.v1 import inference_service_pb2 as pb
-from twinhead.v1 import task_kind_pb2
 
 from ..model.config import TaskConfig, TaskKind
+from .answers import (
+    TASK_KINDS,
+    binary_answer,
+    multi_label_answer,
+    single_label_answer,
+    token_answer,
+)
 from .engine import FloatArray
 from .job import Job
-from .tensor_wire import float16_tensor, float32_tensor, single_label_answer
+from .tensor_wire import bit_tensor, float16_tensor, float32_tensor, int8_tensor
 
-TASK_KINDS = {TaskKind.SINGLE_LABEL: task_kind_pb2.TASK_KIND_SINGLE_LABEL}
+_FORMATS: Mapping[int, Callable[[FloatArray], pb.Tensor]] = {
+    pb.EMBEDDING_FORMAT_FLOAT32: float32_tensor,
+    pb.EMBEDDING_FORMAT_FLOAT16: float16_tensor,
+    pb.EMBEDDING_FORMAT_INT8: int8_tensor,
+    pb.EMBEDDING_FORMAT_BINARY: bit_tensor,
+}
 
 
-def build_reply(job: Job, statuses: Sequence[pb.SentenceStatus]) -> pb.InferResponse:
+def build_reply(
+    job: Job, sentences: Sequence[str], statuses: Sequence[pb.SentenceStatus]
+) -> pb.InferResponse:
     """Build the response; row i of everything belongs to sentence i."""
     response = pb.InferResponse(
         model_version=job.model.version,
@@ -26,17 +40,29 @@ def build_reply(job: Job, statuses: Sequence[pb.SentenceStatus]) -> pb.InferResp
             encode=_duration(job.encode_seconds),
         ),
     )
-    answered = np.array([sentence is not None for sentence in job.sentences])
     if (plan := job.plan.embedding) is not None:
         vectors = job.embeddings[:, : plan.dimensions]
         if plan.normalize:
             vectors = normalize(vectors)
-        tensor = (
-            float16_tensor(vectors.astype(np.float16)) if plan.float16 else float32_tensor(vectors)
-        )
-        response.embeddings.CopyFrom(tensor)
+        response.embeddings.CopyFrom(_FORMATS[plan.format](vectors))
+    answered = np.array([sentence is not None for sentence in job.sentences])
     for task in job.plan.tasks:
-        response.tasks.append(_task_result(task, job.logits[task.name], answered, job.plan.logits))
+        result = pb.TaskResult(name=task.name, kind=TASK_KINDS[task.kind], labels=task.labels)
+        if task.kind is TaskKind.TOKEN:
+            result.token.CopyFrom(
+                token_answer(
+                    task,
+                    job.token_logits[task.name],
+                    sentences,
+                    job.sentences,
+                    with_logits=job.plan.token_logits,
+                )
+            )
+        else:
+            _answer_by_sentence(result, task, job.logits[task.name], answered)
+            if job.plan.logits:
+                result.logits.CopyFrom(float32_tensor(job.logits[task.name]))
+        response.tasks.append(result)
     return response
 
 
@@ -47,20 +73,17 @@ def normalize(vectors: FloatArray) -> FloatArray:
     return np.divide(vectors, lengths, dtype=np.float32)
 
 
-def _task_result(
-    task: TaskConfig, logits: FloatArray, answered: np.ndarray, with_logits: bool
-) -> pb.TaskResult:
-    result = pb.TaskResult(name=task.name, kind=TASK_KINDS[task.kind], labels=task.labels)
-    if with_logits:
-        result.logits.CopyFrom(float32_tensor(logits))
+def _answer_by_sentence(
+    result: pb.TaskResult, task: TaskConfig, logits: FloatArray, answered: NDArray[np.bool_]
+) -> None:
+    thresholds = task.effective_thresholds
     match task.kind:
         case TaskKind.SINGLE_LABEL:
-            exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-            # The largest exponential is 1, so the top label's probability is 1 over their sum.
-            scores = np.where(answered, 1.0 / exponentials.sum(axis=1), 0.0)
-            indices = np.where(answered, logits.argmax(axis=1), -1)
-            result.single_label.CopyFrom(single_label_answer(indices, scores))
-    return result
+            result.single_label.CopyFrom(single_label_answer(logits, answered))
+        case TaskKind.BINARY:
+            result.binary.CopyFrom(binary_answer(logits, thresholds[0], answered))
+        case _:
+            result.multi_label.CopyFrom(multi_label_answer(logits, thresholds, answered))
 
 
 def _duration(seconds: float) -> Duration:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from twinhead.v1 import inference_service_pb2 as pb
 
-from ..model.config import ModelConfig, TaskConfig
+from ..model.config import ModelConfig, TaskConfig, TaskKind
 from .errors import InvalidRequestError
 
 # A status travels in trailing metadata, of which clients take 8 KiB by default.
@@ -16,7 +16,7 @@ _MAX_VIOLATIONS = 8
 class EmbeddingPlan:
     """How embeddings are returned."""
 
-    float16: bool
+    format: "pb.EmbeddingFormat"
     normalize: bool
     dimensions: int
 
@@ -28,7 +28,15 @@ class RequestPlan:
     tasks: Sequence[TaskConfig]
     embedding: EmbeddingPlan | None
     logits: bool
+    """Whether the logits of tasks that answer by sentence are returned."""
+    token_logits: bool
+    """Whether the logits of tasks that answer by token are returned."""
     truncate: bool
+
+    @property
+    def needs_offsets(self) -> bool:
+        """Whether the place of each token in its sentence is needed."""
+        return any(task.kind is TaskKind.TOKEN for task in self.tasks)
 
 
 def check_request(
@@ -69,6 +77,7 @@ def check_request(
         tasks=tasks,
         embedding=embedding,
         logits=outputs.logits if outputs.HasField("logits") else True,
+        token_logits=outputs.token_logits,
         truncate=request.truncation != pb.TRUNCATION_NONE,
     )
 
@@ -108,8 +117,13 @@ def _check_embedding(
         )
     if options.format == pb.EMBEDDING_FORMAT_NONE:
         return None
+    wanted = options.dimensions or dimensions
+    if options.format == pb.EMBEDDING_FORMAT_BINARY and wanted % 8:
+        violations.append(
+            ("outputs.embedding.dimensions", f"{wanted} is no multiple of 8, as BINARY needs")
+        )
     return EmbeddingPlan(
-        float16=options.format == pb.EMBEDDING_FORMAT_FLOAT16,
+        format=options.format or pb.EMBEDDING_FORMAT_FLOAT32,
         normalize=options.normalize if options.HasField("normalize") else config.normalize,
-        dimensions=options.dimensions or dimensions,
+        dimensions=wanted,
     )

@@ -8,7 +8,12 @@ from ..model.tokenizer import TokenizedSentence, Tokenizer
 
 
 def tokenize(
-    sentences: Sequence[str], tokenizer: Tokenizer, max_characters: int, truncate: bool
+    sentences: Sequence[str],
+    tokenizer: Tokenizer,
+    max_characters: int,
+    *,
+    truncate: bool,
+    offsets: bool = False,
 ) -> tuple[list[TokenizedSentence | None], list[pb.SentenceStatus]]:
     """Tokenise what can be encoded; the others get their own status and None.
 
@@ -17,11 +22,14 @@ def tokenize(
         tokenizer: of the version that answers.
         max_characters: characters of a sentence that are read.
         truncate: whether over-long sentences are cut, or refused one by one.
+        offsets: whether to tell where each token is.
     """
     tokenized: list[TokenizedSentence | None] = []
     statuses: list[pb.SentenceStatus] = []
     read = [sentence[:max_characters] for sentence in sentences]
-    for sentence, part, tokens in zip(sentences, read, tokenizer(read), strict=True):
+    for sentence, part, tokens in zip(
+        sentences, read, tokenizer(read, offsets=offsets), strict=True
+    ):
         cut = len(part) < len(sentence)
         status = _status(part, tokens, cut, truncate, tokenizer)
         statuses.append(status)

@@ -60,8 +60,8 @@ def serve(port_file: Path | None, **options: Any) -> None:
         if port_file is not None:
             # What an earlier worker left would be taken for this one's. And whether the file can be
             # written is better known now than when the model is loaded.
-            port_file.touch()
-            port_file.unlink()
+            port_file.unlink(missing_ok=True)
+            _staging(port_file).touch()
         finished = asyncio.run(_serve(settings, port_file))
         if port_file is not None:
             port_file.unlink(missing_ok=True)
@@ -94,9 +94,8 @@ async def _serve(settings: WorkerSettings, port_file: Path | None) -> bool:
         _exit_now()
     model = await starting
     if port_file is not None:
-        staging = port_file.with_name(port_file.name + ".partial")
-        staging.write_text(f"{worker.port}\n", encoding="utf-8")
-        staging.replace(port_file)
+        _staging(port_file).write_text(f"{worker.port}\n", encoding="utf-8")
+        _staging(port_file).replace(port_file)  # whoever sees the file sees the port in it
     tasks = ", ".join(task.name for task in model.config.tasks)
     logger.info(
         "ready on %s:%d: version %s, tasks %s", settings.host, worker.port, model.version, tasks
@@ -106,6 +105,10 @@ async def _serve(settings: WorkerSettings, port_file: Path | None) -> bool:
     finished = await worker.drain()
     logger.info("stopped")
     return finished
+
+
+def _staging(port_file: Path) -> Path:
+    return port_file.with_name(port_file.name + ".partial")
 
 
 def _load(settings: WorkerSettings) -> LiveModel:

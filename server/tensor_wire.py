@@ -5,37 +5,48 @@ from google.protobuf.message import Message
 from numpy.typing import NDArray
 from twinhead.v1 import inference_service_pb2 as pb
 
-_FLOAT32_VALUES_TAG = (pb.Tensor.FLOAT32_VALUES_FIELD_NUMBER << 3) | 2
-_SCORES_TAG = (pb.SingleLabelAnswer.SCORES_FIELD_NUMBER << 3) | 2
+FloatArray = NDArray[np.float32]
 
 
-def float32_tensor(array: NDArray[np.float32]) -> pb.Tensor:
+def float32_tensor(array: FloatArray) -> pb.Tensor:
     """A FLOAT32 tensor of any shape."""
     tensor = pb.Tensor(shape=array.shape, dtype=pb.DATA_TYPE_FLOAT32)
-    _merge_packed(tensor, _FLOAT32_VALUES_TAG, array.astype("<f4", copy=False).tobytes())
+    packed_floats(tensor, pb.Tensor.FLOAT32_VALUES_FIELD_NUMBER, array)
     return tensor
 
 
-def float16_tensor(array: NDArray[np.float16]) -> pb.Tensor:
-    """A FLOAT16 tensor of any shape."""
-    raw = array.astype("<f2", copy=False).tobytes()
+def float16_tensor(array: FloatArray) -> pb.Tensor:
+    """A FLOAT16 tensor of any shape; what is too large becomes the largest, not infinity."""
+    largest = np.finfo(np.float16).max
+    raw = array.clip(-largest, largest).astype("<f2").tobytes()
     return pb.Tensor(shape=array.shape, dtype=pb.DATA_TYPE_FLOAT16, raw=raw)
 
 
-def single_label_answer(
-    indices: NDArray[np.int64], scores: NDArray[np.float32]
-) -> pb.SingleLabelAnswer:
-    """The most probable labels, [sentences] each."""
-    answer = pb.SingleLabelAnswer(label_indices=indices.tolist())
-    _merge_packed(answer, _SCORES_TAG, scores.astype("<f4", copy=False).tobytes())
-    return answer
+def int8_tensor(array: FloatArray) -> pb.Tensor:
+    """An INT8 tensor, [rows, dimensions], each row scaled by its largest magnitude."""
+    scales = np.abs(array).max(axis=1, initial=0.0) / 127
+    steps = np.rint(array / np.where(scales > 0, scales, 1)[:, None]).astype(np.int8)
+    tensor = pb.Tensor(shape=array.shape, dtype=pb.DATA_TYPE_INT8, raw=steps.tobytes())
+    packed_floats(tensor, pb.Tensor.ROW_SCALES_FIELD_NUMBER, scales)
+    return tensor
 
 
-def _merge_packed(message: Message, tag: int, payload: bytes) -> None:
-    # A packed `repeated float` is tag, length and the little-endian bytes: merging them is one
-    # copy, where `extend` makes a Python float of each (7.4 ms against 0.5 ms for 256 x 384).
+def bit_tensor(array: FloatArray) -> pb.Tensor:
+    """A BIT tensor, [rows, dimensions], 1 where a value is above zero; dimensions in eights."""
+    raw = np.packbits(array > 0, axis=1).tobytes()
+    return pb.Tensor(shape=array.shape, dtype=pb.DATA_TYPE_BIT, raw=raw)
+
+
+def packed_floats(message: Message, field_number: int, values: NDArray[np.floating]) -> None:
+    """Set a `repeated float` field.
+
+    On the wire it is tag, length and the little-endian bytes: merging them is one copy, where
+    `extend` makes a Python float of each (7.4 ms against 0.5 ms for 256 x 384).
+    """
+    payload = values.astype("<f4", copy=False).tobytes()
     if payload:
-        message.MergeFromString(bytes([tag]) + _varint(len(payload)) + payload)
+        tag = bytes([(field_number << 3) | 2])  # one byte for field numbers below 16
+        message.MergeFromString(tag + _varint(len(payload)) + payload)
 
 
 def _varint(value: int) -> bytes:

@@ -84,16 +84,15 @@ def starter_client(starter_worker: WorkerProcess) -> Iterator[Client]:
 
 
 class DebugWorker:
-    """A worker with the debug model, in a thread of this process: its engine can be watched."""
+    """A worker in a thread of this process, with the debug model: its engine can be watched."""
 
-    def __init__(self, **settings: object) -> None:
+    def __init__(self, load=lambda _: debug_model(), **settings: object) -> None:
         self.settings = WorkerSettings(port=0, **settings)
-        self.model = debug_model()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self.worker = Worker(self.settings)
-        self.run(self.worker.start(lambda _: self.model))
+        self.model = self.run(self.worker.start(load))
         self.target = f"localhost:{self.worker.port}"
 
     @property

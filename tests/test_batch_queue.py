@@ -15,7 +15,7 @@ from twinhead.server.request_check import RequestPlan
 
 MODEL = debug_model()
 OTHER = debug_model("debug1")
-PLAN = RequestPlan(tasks=(), embedding=None, logits=False, truncate=True)
+PLAN = RequestPlan(tasks=(), embedding=None, logits=False, token_logits=False, truncate=True)
 
 
 def job_of(*lengths: int, model=MODEL) -> Job:

@@ -9,11 +9,13 @@ from twinhead.server.batch_queue import BatchQueue
 from twinhead.server.batch_runner import BatchRunner
 from twinhead.server.job import Job
 from twinhead.server.request_check import EmbeddingPlan, RequestPlan
+from twinhead.v1 import inference_service_pb2 as pb
 
 PLAN = RequestPlan(
     tasks=(),
-    embedding=EmbeddingPlan(float16=False, normalize=False, dimensions=4),
+    embedding=EmbeddingPlan(pb.EMBEDDING_FORMAT_FLOAT32, normalize=False, dimensions=4),
     logits=False,
+    token_logits=False,
     truncate=True,
 )
 

@@ -32,6 +32,13 @@ from twinhead.model.tokenizer import Tokenizer
 
 OWN_FILES = {"twinhead.json", "manifest.json", "heads.safetensors"}
 ENCODER_FILES = {"config.json", "model.safetensors", "tokenizer.json"}
+ECOSYSTEM_FILES = {
+    "modules.json",
+    "sentence_bert_config.json",
+    "1_Pooling/config.json",
+    "tokenizer_config.json",
+}
+ALL_FILES = OWN_FILES | ENCODER_FILES | ECOSYSTEM_FILES
 QUERY = "encoder.layer.1.attention.self.query.weight"
 SENTENCES = ["the quick fox", "foxes run !", "a"]
 
@@ -69,6 +76,10 @@ def folder(saved: Path, tmp_path: Path) -> Path:
 def thin(checkpoint: Checkpoint, tmp_path: Path) -> Path:
     checkpoint.save(tmp_path / "thin", with_encoder=False)
     return tmp_path / "thin"
+
+
+def files_of(folder: Path) -> dict[str, Path]:
+    return {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
 
 
 def edit_json(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -139,15 +150,15 @@ def test_round_trip(checkpoint, tmp_path, with_encoder):
 
 def test_what_is_saved_again_is_the_same(saved, tmp_path):
     Checkpoint.load(saved).save(tmp_path / "again")
-    for name in OWN_FILES | ENCODER_FILES:
+    for name in ALL_FILES:
         assert (tmp_path / "again" / name).read_bytes() == (saved / name).read_bytes(), name
 
 
 @pytest.mark.parametrize("with_encoder", [True, False])
 def test_files(checkpoint, tmp_path, with_encoder):
     checkpoint.save(tmp_path / "model", with_encoder=with_encoder)
-    files = {file.name: file for file in (tmp_path / "model").iterdir()}
-    assert set(files) == (OWN_FILES | ENCODER_FILES if with_encoder else OWN_FILES)
+    files = files_of(tmp_path / "model")
+    assert set(files) == (ALL_FILES if with_encoder else OWN_FILES)
     for file in files.values():  # a server often runs as somebody else
         assert file.stat().st_mode & stat.S_IROTH, file
 
@@ -247,7 +258,7 @@ def test_what_a_killed_save_left_is_no_hindrance(checkpoint, tmp_path, monkeypat
     (leftover / "old.safetensors").write_bytes(b"half")
     checkpoint.save(tmp_path / "model")
     assert {path.name for path in tmp_path.iterdir()} == {"model"}
-    assert {path.name for path in (tmp_path / "model").iterdir()} == OWN_FILES | ENCODER_FILES
+    assert set(files_of(tmp_path / "model")) == ALL_FILES
 
 
 # --- the version id
@@ -326,8 +337,8 @@ def renamed(**changes: Any) -> tuple[TaskConfig, ...]:
     "change",
     [
         lambda network: nudge(network.get_parameter(f"encoder.transformer.{QUERY}")),
-        lambda network: nudge(network.get_parameter("heads.topic.weight")),
-        lambda network: nudge(network.get_parameter("heads.mood.bias")),
+        lambda network: nudge(network.get_parameter("heads.topic.output.weight")),
+        lambda network: nudge(network.get_parameter("heads.mood.output.bias")),
         lambda network: network.encoder.transformer.config.update({"hidden_act": "relu"}),
         lambda network: network.encoder.transformer.config.update({"num_attention_heads": 4}),
     ],
@@ -369,7 +380,7 @@ def test_the_id_is_that_of_the_moment(encoder_folder):
     network = small_network(encoder_folder)
     tokenizer = Tokenizer.load(encoder_folder, MAX_TOKENS)
     first = Checkpoint.create(network, tokenizer).version
-    nudge(network.get_parameter("heads.topic.bias"))
+    nudge(network.get_parameter("heads.topic.output.bias"))
     assert Checkpoint.create(network, tokenizer).version != first
 
 
@@ -463,44 +474,48 @@ def test_the_undamaged_copy_loads(folder, checkpoint):
         (write("tokenizer.json", b"{}"), "tokenizer.json cannot be read"),
         # heads that do not fit
         (
-            set_tensor("heads.safetensors", "topic.weight", lambda tensor: tensor[:2].clone()),
-            "tensor topic.weight is torch.float32 [2, 32]",
+            set_tensor(
+                "heads.safetensors", "topic.output.weight", lambda tensor: tensor[:2].clone()
+            ),
+            "tensor topic.output.weight is torch.float32 [2, 32]",
         ),
         (
-            set_tensor("heads.safetensors", "topic.weight", lambda tensor: tensor.T.contiguous()),
-            "tensor topic.weight is torch.float32 [32, 3]",
+            set_tensor(
+                "heads.safetensors", "topic.output.weight", lambda tensor: tensor.T.contiguous()
+            ),
+            "tensor topic.output.weight is torch.float32 [32, 3]",
         ),
         (
-            set_tensor("heads.safetensors", "mood.bias", torch.Tensor.double),
-            "tensor mood.bias is torch.float64 [2]",
+            set_tensor("heads.safetensors", "mood.output.bias", torch.Tensor.double),
+            "tensor mood.output.bias is torch.float64 [2]",
         ),
         (
-            set_tensor("heads.safetensors", "mood.bias", torch.Tensor.half),
-            "tensor mood.bias is torch.float16 [2]",
+            set_tensor("heads.safetensors", "mood.output.bias", torch.Tensor.half),
+            "tensor mood.output.bias is torch.float16 [2]",
         ),
         (
-            set_tensor("heads.safetensors", "mood.bias", torch.Tensor.int),
-            "tensor mood.bias is torch.int32 [2]",
+            set_tensor("heads.safetensors", "mood.output.bias", torch.Tensor.int),
+            "tensor mood.output.bias is torch.int32 [2]",
         ),
         (
             lambda folder: edit_tensors(
-                folder / "heads.safetensors", lambda tensors: tensors.pop("mood.weight")
+                folder / "heads.safetensors", lambda tensors: tensors.pop("mood.output.weight")
             ),
-            "tensor mood.weight is missing",
+            "tensor mood.output.weight is missing",
         ),
         (
             lambda folder: edit_tensors(
                 folder / "heads.safetensors", lambda tensors: tensors.update(extra=torch.ones(2))
             ),
-            "tensor extra belongs to no task",
+            "tensor extra belongs to nothing in twinhead.json",
         ),
         (
-            set_tensor("heads.safetensors", "topic.bias", with_nan),
-            "tensor heads.topic.bias holds NaN",
+            set_tensor("heads.safetensors", "topic.output.bias", with_nan),
+            "tensor heads.topic.output.bias holds NaN",
         ),
         (
-            set_tensor("heads.safetensors", "topic.weight", with_infinity),
-            "tensor heads.topic.weight holds NaN",
+            set_tensor("heads.safetensors", "topic.output.weight", with_infinity),
+            "tensor heads.topic.output.weight holds NaN",
         ),
         # an encoder that does not fit
         (set_tensor("model.safetensors", QUERY, with_nan), f"tensor encoder.{QUERY} holds NaN"),
@@ -531,8 +546,8 @@ def test_the_undamaged_copy_loads(folder, checkpoint):
             "tokenizer.json differs",
         ),
         # a description that does not fit
-        (relabel(["sea", "land"]), "tensor topic.bias is torch.float32 [3]"),
-        (relabel(["sea", "land", "sky", "fire"]), "tensor topic.bias is torch.float32 [3]"),
+        (relabel(["sea", "land"]), "tensor topic.output.bias is torch.float32 [3]"),
+        (relabel(["sea", "land", "sky", "fire"]), "tensor topic.output.bias is torch.float32 [3]"),
         (relabel(["sea", "land", "fire"]), "twinhead.json: the model was changed"),
         (relabel(["sky", "land", "sea"]), "twinhead.json: the model was changed"),
         (relabel(["sea", "land", "sea"]), "tasks.0.labels"),
@@ -625,7 +640,9 @@ def json_paths(file: Path) -> list[tuple[Any, ...]]:
     # These two may hold anything, as long as they are objects.
     paths = [path for path in paths if path[0] not in {"metrics", "provenance"} or len(path) == 1]
     return [
-        path for path in paths if path[0] != "tensors" or path[1:2] in [(), ("heads.mood.bias",)]
+        path
+        for path in paths
+        if path[0] != "tensors" or path[1:2] in [(), ("heads.mood.output.bias",)]
     ]
 
 
@@ -636,12 +653,14 @@ def test_json_of_another_type_inside(folder, name, value):
     file = folder / name
     data = json.loads(file.read_text())
     paths = json_paths(file)
-    assert len(paths) >= 14
+    assert len(paths) >= 11
     for path in paths:
         if value == {} and path[-1] in {"metrics", "provenance"}:
             continue
-        file.write_text(json.dumps(replaced(data, path, value)))
-        assert refusal(folder), path
+        changed = replaced(data, path, value)
+        if changed != data:
+            file.write_text(json.dumps(changed))
+            assert refusal(folder), path
 
 
 def removed(data: Any, path: tuple[Any, ...]) -> Any:
@@ -666,9 +685,10 @@ def test_a_description_with_something_left_out(folder, checkpoint):
     file = folder / "twinhead.json"
     data = json.loads(file.read_text())
     same = {"metrics", "provenance", "normalize", "embedding_pooling", "kind", "pooling", "head"}
+    same |= {"revision", "thresholds", "dropout"}
     for path in json_paths(file):
         file.write_text(json.dumps(removed(data, path)))
-        if path[-1] in same:
+        if path[-1] in same and path[-2:] != ("head", "kind"):
             assert Checkpoint.load(folder).version == checkpoint.version
         else:
             assert refusal(folder), path
@@ -724,3 +744,319 @@ def test_longer_inputs_than_the_encoder_has_positions_for(encoder_folder):
 def test_the_errors_are_model_errors():
     assert issubclass(CheckpointError, ModelError)
     assert not issubclass(EncoderNotFoundError, CheckpointError)
+
+
+# --- deltas
+
+
+HEADS = {f"heads.{task.name}.output.{part}" for task in TASKS for part in ("weight", "bias")}
+
+
+def trained(source: Checkpoint, names: list[str], by: float = 1.0) -> Checkpoint:
+    """A copy in which some tensors have changed, as after training."""
+    network = copy.deepcopy(source.network)
+    with torch.no_grad():
+        for name in names:
+            network.get_parameter(name.replace("encoder.", "encoder.transformer.", 1)).add_(by)
+    return Checkpoint.create(network, source.tokenizer, {"topic": {"accuracy": 0.75}})
+
+
+@pytest.fixture
+def base(folder: Path) -> Checkpoint:
+    return Checkpoint.load(folder)
+
+
+@pytest.fixture
+def delta(base: Checkpoint, tmp_path: Path) -> Path:
+    trained(base, ["heads.topic.output.weight", f"encoder.{QUERY}"]).save_delta(
+        tmp_path / "delta", base
+    )
+    return tmp_path / "delta"
+
+
+def moved(source: Path, name: str) -> Path:
+    return source.rename(source.with_name(name))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [],
+        ["heads.mood.output.bias"],
+        [f"encoder.{QUERY}"],
+        ["heads.topic.output.weight", f"encoder.{QUERY}", "encoder.embeddings.LayerNorm.bias"],
+    ],
+)
+def test_a_delta_holds_what_changed_and_no_more(base, folder, tmp_path, names):
+    after = trained(base, names)
+    after.save_delta(tmp_path / "delta", base)
+    assert set(files_of(tmp_path / "delta")) == {
+        "twinhead.json",
+        "manifest.json",
+        "delta.safetensors",
+    }
+    assert set(load_file(tmp_path / "delta" / "delta.safetensors")) == set(names)
+    loaded = Checkpoint.load(tmp_path / "delta")
+    assert loaded.version == after.version
+    assert (loaded.version == base.version) is (not names)
+    assert loaded.metrics == {"topic": {"accuracy": 0.75}}
+    assert all_equal(answers(loaded), answers(after))
+    assert Checkpoint.load(folder).version == base.version
+
+
+def test_the_size_of_a_delta(delta, folder):
+    changed = load_file(delta / "delta.safetensors")
+    values = sum(tensor.numel() for tensor in changed.values())
+    size = (delta / "delta.safetensors").stat().st_size
+    assert values * 4 < size < values * 4 + 400
+    assert size < (folder / "model.safetensors").stat().st_size / 10
+
+
+def test_a_delta_on_the_encoder_that_is_found_by_name(checkpoint, encoder_folder, tmp_path):
+    """Of the encoder only what was trained; of the heads everything."""
+    after = trained(checkpoint, [f"encoder.{QUERY}"])
+    after.save_delta(tmp_path / "delta")
+    assert set(load_file(tmp_path / "delta" / "delta.safetensors")) == {f"encoder.{QUERY}", *HEADS}
+    assert "base" not in json.loads((tmp_path / "delta" / "twinhead.json").read_text())
+    loaded = Checkpoint.load(tmp_path / "delta")
+    assert loaded.version == after.version
+    assert all_equal(answers(loaded), answers(after))
+
+
+def test_a_delta_on_an_encoder_that_has_changed_since(tmp_path):
+    encoder_folder = write_small_bert(tmp_path / "encoder")
+    trained(small_checkpoint(encoder_folder), []).save_delta(tmp_path / "delta")
+    edit_tensors(encoder_folder / "model.safetensors", lambda tensors: tensors[QUERY].add_(1))
+    assert f"tensor encoder.{QUERY} differs" in refusal(tmp_path / "delta")
+    shutil.rmtree(encoder_folder)
+    with pytest.raises(EncoderNotFoundError, match=re.escape(str(encoder_folder))):
+        Checkpoint.load(tmp_path / "delta")
+
+
+def test_a_delta_saved_whole_needs_no_base(delta, folder, tmp_path):
+    loaded = Checkpoint.load(delta)
+    loaded.save(tmp_path / "whole")
+    shutil.rmtree(folder)
+    again = Checkpoint.load(tmp_path / "whole")
+    assert again.version == loaded.version
+    assert all_equal(answers(again), answers(loaded))
+
+
+def test_both_folders_moved_together(delta, folder, tmp_path):
+    expected = Checkpoint.load(delta).version
+    (tmp_path / "elsewhere").mkdir()
+    shutil.move(folder, tmp_path / "elsewhere")
+    shutil.move(delta, tmp_path / "elsewhere")
+    assert Checkpoint.load(tmp_path / "elsewhere" / "delta").version == expected
+
+
+def test_a_base_that_has_moved(delta, folder):
+    expected = Checkpoint.load(delta).version
+    version = Checkpoint.load(folder).version
+    place = moved(folder, "elsewhere")
+    message = refusal(delta)
+    assert f"delta on version {version}" in message
+    assert f"not at {folder}" in message
+    assert Checkpoint.load(delta, base=place).version == expected
+
+
+def test_another_base_is_refused(delta, folder, tmp_path):
+    stated = Checkpoint.load(folder).version
+    other = trained(Checkpoint.load(folder), ["heads.mood.output.bias"])
+    other.save(tmp_path / "other")
+    for place in (tmp_path / "other", delta):
+        with pytest.raises(
+            CheckpointError, match=f"delta on version {stated}, but .* is version|leads back"
+        ):
+            Checkpoint.load(delta, base=place)
+    with pytest.raises(CheckpointError, match="which is not at"):
+        Checkpoint.load(delta, base=tmp_path / "nothing")
+
+
+def test_a_chain_of_two(base, delta, folder, tmp_path):
+    first = Checkpoint.load(delta)
+    second = trained(first, ["heads.mood.output.bias"])
+    second.save_delta(tmp_path / "second", first)
+    assert set(load_file(tmp_path / "second" / "delta.safetensors")) == {"heads.mood.output.bias"}
+    loaded = Checkpoint.load(tmp_path / "second")
+    assert loaded.version == second.version
+    assert len({base.version, first.version, loaded.version}) == 3
+    assert all_equal(answers(loaded), answers(second))
+    # A flipped bit in the lowest of them is seen through both.
+    flip(folder / "model.safetensors", place_of(folder / "model.safetensors", QUERY)[-4])
+    assert f"tensor encoder.{QUERY} differs" in refusal(tmp_path / "second")
+
+
+def test_a_new_task_on_top_of_a_base(base, tmp_path):
+    tasks = (TASKS[1], TaskConfig(name="new", labels=("a", "b", "c", "d")))
+    config = base.config.model_copy(update={"tasks": tasks})
+    network = Network(config, base.network.encoder, base.network.dimensions)
+    network.heads["mood"].load_state_dict(base.network.heads["mood"].state_dict())
+    made = Checkpoint.create(network, base.tokenizer)
+    made.save_delta(tmp_path / "delta", base)
+    assert set(load_file(tmp_path / "delta" / "delta.safetensors")) == {
+        "heads.new.output.weight",
+        "heads.new.output.bias",
+    }
+    loaded = Checkpoint.load(tmp_path / "delta")
+    assert loaded.version == made.version
+    assert loaded.config.tasks == tasks
+    assert all_equal(answers(loaded), answers(made))
+
+
+def test_a_base_in_memory_will_not_do(base, checkpoint, tmp_path):
+    with pytest.raises(CheckpointError, match="not read from a folder"):
+        trained(base, []).save_delta(tmp_path / "delta", checkpoint)
+    assert not (tmp_path / "delta").exists()
+
+
+def test_a_base_that_was_trained_in_place_will_not_do(base, tmp_path):
+    """Its folder has the old weights, and the delta would have none."""
+    nudge(base.network.get_parameter("heads.topic.output.bias"))
+    after = Checkpoint.create(base.network, base.tokenizer)
+    with pytest.raises(CheckpointError, match=f"version {base.version}, was changed"):
+        after.save_delta(tmp_path / "delta", base)
+    assert not (tmp_path / "delta").exists()
+
+
+def test_a_base_of_another_kind_will_not_do(base, encoder_folder, tmp_path):
+    other = copy.deepcopy(base.network)
+    del other.encoder.transformer.encoder.layer[1]
+    shallow = Checkpoint.create(other, base.tokenizer)
+    with pytest.raises(CheckpointError, match=r"architecture: tensor encoder\.encoder\.layer\.1"):
+        shallow.save_delta(tmp_path / "delta", base)
+    other = copy.deepcopy(base.network)
+    other.encoder.transformer.config.update({"hidden_act": "relu"})
+    with pytest.raises(CheckpointError, match="its settings differ"):
+        Checkpoint.create(other, base.tokenizer).save_delta(tmp_path / "delta", base)
+    tokenizer = Tokenizer((encoder_folder / "tokenizer.json").read_bytes() + b"\n", MAX_TOKENS)
+    for chosen in (base, None):
+        with pytest.raises(CheckpointError, match="another tokenizer"):
+            Checkpoint.create(base.network, tokenizer).save_delta(tmp_path / "delta", chosen)
+    assert not (tmp_path / "delta").exists()
+
+
+def test_a_delta_overwrites_nothing(base, delta):
+    before = (delta / "delta.safetensors").read_bytes()
+    with pytest.raises(CheckpointError, match="exists already"):
+        trained(base, []).save_delta(delta, base)
+    assert (delta / "delta.safetensors").read_bytes() == before
+
+
+def circle(folder: Path) -> None:
+    """The base becomes a delta on its own delta."""
+    delta = folder.with_name("delta")
+    version = version_of(json.loads((delta / "manifest.json").read_text()))
+    shutil.copy(delta / "delta.safetensors", folder)
+    (folder / "config.json").unlink()
+    edit_json(
+        folder / "twinhead.json",
+        lambda data: data.update(base={"version": version, "path": "../delta"}),
+    )
+
+
+def set_base(value: Any) -> Any:
+    return lambda folder: edit_json(
+        folder.with_name("delta") / "twinhead.json", lambda data: data.update(base=value)
+    )
+
+
+def in_delta(change: Callable[[dict[str, torch.Tensor]], object]) -> Any:
+    return lambda folder: edit_tensors(folder.with_name("delta") / "delta.safetensors", change)
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        # the base
+        (shutil.rmtree, "which is not at"),
+        (lambda folder: (folder / "manifest.json").unlink(), "manifest.json is missing"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors"),
+        (lambda folder: (folder / "heads.safetensors").unlink(), "heads.safetensors is missing"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer.json"),
+        (
+            set_tensor("heads.safetensors", "mood.output.bias", with_nan),
+            "tensor heads.mood.output.bias holds NaN",
+        ),
+        (circle, "leads back to"),
+        # what is said of it
+        (set_base("base"), "base is not an object with version and path"),
+        (set_base({}), "base is not an object with version and path"),
+        (set_base({"version": "0"}), "base is not an object with version and path"),
+        (set_base({"version": 0, "path": "."}), "base is not an object with version and path"),
+        (
+            set_base({"version": "0", "path": ".", "colour": "red"}),
+            "base is not an object with version and path",
+        ),
+        (set_base({"version": "0", "path": "."}), "leads back to"),
+        (set_base({"version": "0", "path": "../checkpoint"}), "delta on version 0, but"),
+        (set_base({"version": "0", "path": "x" * 5000}), "base.path"),
+        (set_base({"version": "0", "path": "nul\0"}), "base.path"),
+        (set_base(None), "tensor heads.topic.output.bias is missing"),
+        # the delta
+        (
+            lambda folder: (folder.with_name("delta") / "delta.safetensors").unlink(),
+            "delta.safetensors is missing",
+        ),
+        (
+            lambda folder: (folder.with_name("delta") / "delta.safetensors").write_bytes(b"pickle"),
+            "delta.safetensors is damaged",
+        ),
+        (
+            in_delta(lambda tensors: tensors.pop("heads.topic.output.weight")),
+            "tensor heads.topic.output.weight differs",
+        ),
+        (in_delta(lambda tensors: tensors.pop(f"encoder.{QUERY}")), f"encoder.{QUERY} differs"),
+        (
+            in_delta(lambda tensors: tensors.update(extra=torch.ones(2))),
+            "tensor extra belongs to nothing",
+        ),
+        (
+            in_delta(lambda tensors: tensors.update({f"encoder.{QUERY}": torch.ones(3, 3)})),
+            f"tensor encoder.{QUERY} is torch.float32 [3, 3]",
+        ),
+        (
+            in_delta(
+                lambda tensors: tensors.update(
+                    {f"encoder.{QUERY}": tensors[f"encoder.{QUERY}"].half()}
+                )
+            ),
+            f"tensor encoder.{QUERY} is torch.float16",
+        ),
+        (
+            in_delta(lambda tensors: with_nan(tensors[f"encoder.{QUERY}"])),
+            f"tensor encoder.{QUERY} holds NaN",
+        ),
+        (
+            lambda folder: flip(
+                folder.with_name("delta") / "delta.safetensors",
+                place_of(folder.with_name("delta") / "delta.safetensors", f"encoder.{QUERY}")[-4],
+            ),
+            f"tensor encoder.{QUERY} differs",
+        ),
+        (
+            lambda folder: edit_json(
+                folder.with_name("delta") / "twinhead.json",
+                lambda data: data["model"]["tasks"].append({"name": "new", "labels": ["a", "b"]}),
+            ),
+            "tensor heads.new.output.weight is missing, and the base has none that fits",
+        ),
+        (
+            lambda folder: edit_json(
+                folder.with_name("delta") / "twinhead.json",
+                lambda data: data["model"]["tasks"][1]["labels"].append("storm"),
+            ),
+            "tensor heads.mood.output.weight is missing, and the base has none that fits",
+        ),
+        (
+            lambda folder: edit_json(
+                folder.with_name("delta") / "twinhead.json",
+                lambda data: data.update(format_version=2),
+            ),
+            "format version 2",
+        ),
+    ],
+)
+def test_a_damaged_delta_is_refused_by_name(delta, folder, damage, named):
+    damage(folder)
+    assert named in refusal(delta)

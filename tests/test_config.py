@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from twinhead.model.config import HeadKind, ModelConfig, Pooling, TaskConfig, TaskKind
+from twinhead.model.config import (
+    Activation,
+    LinearHead,
+    MlpHead,
+    ModelConfig,
+    Pooling,
+    TaskConfig,
+    TaskKind,
+)
 from twinhead.model.errors import ConfigError, ModelError
 
 TOPIC = {"name": "topic", "labels": ["sea", "land", "sky"]}
@@ -27,8 +35,11 @@ def test_defaults():
     assert (task.kind, task.pooling, task.head) == (
         TaskKind.SINGLE_LABEL,
         Pooling.MEAN,
-        HeadKind.LINEAR,
+        LinearHead(dropout=0.0),
     )
+    assert task.normalize is False
+    assert task.thresholds == ()
+    assert config.revision is None
 
 
 def test_a_model_needs_no_task():
@@ -156,7 +167,15 @@ def test_max_tokens_that_are_refused(max_tokens):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("kind", "regression"), ("pooling", "median"), ("head", "mlp_9")]
+    ("key", "value"),
+    [
+        ("kind", "regression"),
+        ("pooling", "median"),
+        ("head", "mlp"),
+        ("head", {}),
+        ("head", {"hidden_size": 5}),
+        ("head", {"kind": "mlp_9"}),
+    ],
 )
 def test_kinds_that_do_not_exist_are_refused(key, value):
     (fault,) = faults_of({"encoder": "x", "tasks": [{**MOOD, key: value}]})
@@ -184,3 +203,163 @@ def test_a_config_cannot_be_changed():
         config.max_tokens = 5
     with pytest.raises(ValidationError, match="frozen"):
         config.tasks[0].name = "other"
+
+
+# --- kinds, heads and thresholds
+
+
+def task_faults(**changes: Any) -> list[str]:
+    return faults_of({"encoder": "x", "tasks": [{**MOOD, **changes}]})
+
+
+def test_everything_that_can_be_said():
+    """A JSON round trip of a model in which no setting has its default."""
+    config = ModelConfig(
+        encoder="x",
+        revision="v1",
+        max_tokens=12,
+        normalize=False,
+        embedding_pooling=Pooling.CLS_MEAN,
+        tasks=(
+            TaskConfig(
+                name="a",
+                kind=TaskKind.BINARY,
+                labels=("no", "yes"),
+                pooling=Pooling.MAX,
+                normalize=True,
+                head=MlpHead(
+                    hidden_size=7,
+                    activation=Activation.RELU,
+                    dropout=0.25,
+                    layer_norm=True,
+                    residual=True,
+                ),
+                thresholds=(0.75,),
+            ),
+            TaskConfig(name="b", kind=TaskKind.TOKEN, labels=("O", "B-PER", "I-PER")),
+        ),
+    )
+    text = json.dumps(config.model_dump(mode="json"))
+    assert ModelConfig.parse(json.loads(text)) == config
+    for model in (ModelConfig, TaskConfig, MlpHead, LinearHead):
+        assert all(
+            field.description for name, field in model.model_fields.items() if name != "kind"
+        )
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "logits", "thresholds"),
+    [
+        ("single_label", ["a", "b", "c"], 3, ()),
+        ("binary", ["no", "yes"], 1, (0.5,)),
+        ("multi_label", ["a", "b", "c"], 3, (0.5, 0.5, 0.5)),
+        ("multi_label", ["a"], 1, (0.5,)),
+        ("token", ["O", "B-PER", "I-PER"], 3, ()),
+    ],
+)
+def test_logits_and_thresholds_of_each_kind(kind, labels, logits, thresholds):
+    task = TaskConfig.model_validate({"name": "t", "kind": kind, "labels": labels})
+    assert task.logits == logits
+    assert task.effective_thresholds == thresholds
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"), [("binary", (0.0,)), ("binary", (1.0,)), ("multi_label", (0.2, 0.9))]
+)
+def test_thresholds_that_are_given(kind, given):
+    task = TaskConfig.model_validate({**MOOD, "kind": kind, "thresholds": given})
+    assert task.effective_thresholds == given
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "place"),
+    [
+        ("binary", [0.5, 0.5], "tasks.0.thresholds"),
+        ("multi_label", [0.5], "tasks.0.thresholds"),
+        ("multi_label", [0.5, 0.5, 0.5], "tasks.0.thresholds"),
+        ("single_label", [0.5, 0.5], "tasks.0.thresholds"),
+        ("token", [0.5], "tasks.0.thresholds"),
+        ("binary", [1.1], "tasks.0.thresholds.0"),
+        ("multi_label", [0.5, -0.1], "tasks.0.thresholds.1"),
+        ("binary", [float("nan")], "tasks.0.thresholds.0"),
+        ("binary", [float("inf")], "tasks.0.thresholds.0"),
+        ("binary", 0.5, "tasks.0.thresholds"),
+    ],
+)
+def test_thresholds_that_are_refused(kind, given, place):
+    (fault,) = task_faults(kind=kind, thresholds=given)
+    assert fault.startswith(f"{place}: ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels"),
+    [
+        ("binary", ["yes"]),
+        ("binary", ["no", "yes", "perhaps"]),
+        ("single_label", ["one"]),
+        ("token", ["O"]),
+        ("multi_label", []),
+        ("multi_label", ["a", "a"]),
+    ],
+)
+def test_numbers_of_labels_that_a_kind_does_not_have(kind, labels):
+    (fault,) = task_faults(kind=kind, labels=labels)
+    assert fault.startswith("tasks.0.labels: ")
+
+
+@pytest.mark.parametrize("pooling", ["cls", "cls_mean", "max"])
+def test_a_token_task_has_no_pooling(pooling):
+    (fault,) = task_faults(kind="token", pooling=pooling)
+    assert fault.startswith("tasks.0.pooling: ")
+    assert "every token" in fault
+
+
+def test_faults_of_what_belongs_together_are_told_with_the_others():
+    faults = faults_of(
+        {
+            "encoder": "",
+            "tasks": [
+                {"name": "A", "kind": "binary", "labels": ["x"], "colour": "red"},
+                {"name": "b", "kind": "token", "labels": ["O"], "pooling": "max"},
+                {"name": "c", "kind": "binary", "labels": ["no", "yes"], "thresholds": [1, 0]},
+                {"name": "D", "kind": "colour", "labels": ["one"], "thresholds": [0.5]},
+            ],
+        }
+    )
+    assert sorted(fault.partition(":")[0] for fault in faults) == [
+        "encoder",
+        "tasks.0.colour",
+        "tasks.0.labels",
+        "tasks.0.name",
+        "tasks.1.labels",
+        "tasks.1.pooling",
+        "tasks.2.thresholds",
+        "tasks.3.kind",
+        "tasks.3.name",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("head", "key"),
+    [
+        ({"kind": "linear", "hidden_size": 4}, "hidden_size"),
+        ({"kind": "linear", "dropout": 1}, "dropout"),
+        ({"kind": "linear", "dropout": -0.1}, "dropout"),
+        ({"kind": "mlp", "dropout": float("nan")}, "dropout"),
+        ({"kind": "mlp", "hidden_size": 0}, "hidden_size"),
+        ({"kind": "mlp", "hidden_size": 65_537}, "hidden_size"),
+        ({"kind": "mlp", "activation": "sine"}, "activation"),
+        ({"kind": "mlp", "layer_norm": "perhaps"}, "layer_norm"),
+        ({"kind": "mlp", "colour": "red"}, "colour"),
+    ],
+)
+def test_heads_that_are_refused(head, key):
+    (fault,) = task_faults(head=head)
+    assert fault.startswith(f"tasks.0.head.{head['kind']}.{key}: ")
+
+
+def test_defaults_of_an_mlp():
+    task = TaskConfig.model_validate({**MOOD, "head": {"kind": "mlp"}})
+    assert task.head == MlpHead(
+        hidden_size=None, activation=Activation.GELU, dropout=0.1, layer_norm=False, residual=False
+    )

@@ -9,12 +9,14 @@ from twinhead.model.tokenizer import TokenizedSentence
 from twinhead.server.engine import EngineOutput
 from twinhead.server.job import Job
 from twinhead.server.request_check import EmbeddingPlan, RequestPlan
+from twinhead.v1 import inference_service_pb2 as pb
 
 MODEL = debug_model()
 PLAN = RequestPlan(
     tasks=MODEL.config.tasks[:1],
-    embedding=EmbeddingPlan(float16=False, normalize=False, dimensions=4),
+    embedding=EmbeddingPlan(pb.EMBEDDING_FORMAT_FLOAT32, normalize=False, dimensions=4),
     logits=True,
+    token_logits=False,
     truncate=True,
 )
 

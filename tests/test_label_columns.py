@@ -1,21 +1,30 @@
 """Answers as columns: names, types, values, and what rows without an answer hold."""
 
+import csv
 import dataclasses
+import json
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from twinhead.client import (
+    BinaryAnswer,
+    Entity,
     InferResult,
     InvalidRequestError,
     ModelInfo,
+    MultiLabelAnswer,
     SentenceStatus,
-    TaskAnswer,
+    SingleLabelAnswer,
     TaskInfo,
     Timing,
+    TokenAnswer,
     WorkerFailedError,
 )
 from twinhead.client.label_columns import LabelColumns
+from twinhead.client.row_batch import RowBatch
+from twinhead.client.row_writer import Layout, OutputFile
 
 TOPIC = ("World", "Sports")
 TONE = ("bad", "so-so", "good")
@@ -43,10 +52,9 @@ EMPTY = SentenceStatus("empty", "the sentence is empty", truncated=False, tokens
 LONG = SentenceStatus("too_long", "the sentence is long", truncated=True, tokens=9, tokens_used=0)
 
 
-def answer(name: str, labels: tuple[str, ...], fine: list[bool], score: float) -> TaskAnswer:
-    return TaskAnswer(
+def answer(name: str, labels: tuple[str, ...], fine: list[bool], score: float) -> SingleLabelAnswer:
+    return SingleLabelAnswer(
         name=name,
-        kind="single_label",
         label_names=labels,
         indices=np.array([1 if ok else -1 for ok in fine], np.int32),
         scores=np.array([score if ok else 0 for ok in fine], np.float32),
@@ -102,8 +110,10 @@ def test_only_chosen_tasks_have_columns_in_the_order_of_the_model(tasks, names):
     columns = columns_of(tasks)
     names = [*names, "truncated", "error", "model_version"]
     assert columns.schema.names == names
-    assert list(columns.of_result(result([OK]))) == names
-    assert list(columns.tasks) == [name for name in names if name in ("topic", "tone")]
+    assert list(columns.of_result(result([OK]), ["text"] * len([OK]))) == names
+    assert [task.name for task in columns.tasks] == [
+        name for name in names if name in ("topic", "tone")
+    ]
 
 
 def model_with(name: str, kind: str = "single_label") -> ModelInfo:
@@ -115,28 +125,33 @@ def test_two_columns_of_one_name_are_refused(name):
     model = model_with(name)
     with pytest.raises(InvalidRequestError, match=f"two of the new columns .* called '{name}'"):
         LabelColumns.of(model, None, embeddings=False, prefix="")
-    assert LabelColumns.of(model, ["tone"], embeddings=False, prefix="").tasks == ["tone"]
+    assert LabelColumns.of(model, ["tone"], embeddings=False, prefix="").tasks == [
+        model.tasks["tone"]
+    ]
 
 
 def test_a_task_called_embedding_is_refused_only_beside_embeddings():
     model = model_with("embedding")
     with pytest.raises(InvalidRequestError, match="'embedding'"):
         LabelColumns.of(model, None, embeddings=True, prefix="")
-    assert "embedding" in LabelColumns.of(model, None, embeddings=False, prefix="").tasks
+    columns = LabelColumns.of(model, None, embeddings=False, prefix="")
+    assert "embedding" in [task.name for task in columns.tasks]
 
 
 def test_a_task_of_an_unknown_kind_is_refused():
     model = model_with("span", "kind_7")
     with pytest.raises(WorkerFailedError, match=r"the task 'span' is of a kind .* --task"):
         LabelColumns.of(model, None, embeddings=False, prefix="")
-    assert LabelColumns.of(model, ["tone"], embeddings=False, prefix="").tasks == ["tone"]
+    assert LabelColumns.of(model, ["tone"], embeddings=False, prefix="").tasks == [
+        model.tasks["tone"]
+    ]
 
 
 def test_the_prefix_is_before_every_name():
     columns = columns_of(embeddings=True, prefix="p_")
     names = ["p_" + name for name in columns_of(embeddings=True).schema.names]
     assert columns.schema.names == names
-    assert list(columns.of_result(result([OK, EMPTY]))) == names
+    assert list(columns.of_result(result([OK, EMPTY]), ["text"] * len([OK, EMPTY]))) == names
     failure = columns.of_failure(1, "worker gone")
     assert list(failure) == names
     assert failure["p_error"].to_pylist() == ["worker gone"]
@@ -149,7 +164,9 @@ def values(columns: dict[str, pa.Array]) -> dict[str, list]:
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_rows_without_an_answer_hold_nothing_but_the_error(dtype):
     columns = columns_of(embeddings=True)
-    made = columns.of_result(result([OK, EMPTY, CUT, LONG], dtype))
+    made = columns.of_result(
+        result([OK, EMPTY, CUT, LONG], dtype), ["text"] * len([OK, EMPTY, CUT, LONG])
+    )
     assert values(made) == {
         "topic": ["Sports", None, "Sports", None],
         "topic_score": [0.75, None, 0.75, None],
@@ -165,7 +182,7 @@ def test_rows_without_an_answer_hold_nothing_but_the_error(dtype):
 
 @pytest.mark.parametrize("status", [OK, EMPTY])
 def test_all_rows_alike(status):
-    made = columns_of(embeddings=True).of_result(result([status] * 3))
+    made = columns_of(embeddings=True).of_result(result([status] * 3), ["text"] * len([status] * 3))
     expected = 0 if status.ok else 3
     for name in ("topic", "topic_score", "embedding", "truncated"):
         assert made[name].null_count == expected
@@ -178,3 +195,51 @@ def test_a_batch_without_an_answer_holds_nothing_but_the_error():
     expected = {name: [None, None] for name in columns.schema.names}
     assert values(made) == {**expected, "error": ["worker gone"] * 2}
     assert [column.type for column in made.values()] == columns.schema.types
+
+
+def test_every_kind_of_task_has_its_columns(tmp_path):
+    texts = ["Ann likes tea", "no answer"]
+    answers = [
+        BinaryAnswer("yes", ("no", "yes"), np.array([1, -1]), np.array([0.75, 0]), None),
+        MultiLabelAnswer(
+            "many",
+            ("a", "b"),
+            [np.array([1, 0]), np.zeros(0, int)],
+            [np.array([0.9, 0.8], np.float32), np.zeros(0, np.float32)],
+            None,
+        ),
+        TokenAnswer("ner", ("O", "B-PER", "I-PER"), [[Entity("PER", 0, 3, 0.5)], []], None),
+    ]
+    kinds = {"yes": "binary", "many": "multi_label", "ner": "token"}
+    infos = [TaskInfo(name, kind, ("x", "y")) for name, kind in kinds.items()]
+    columns = LabelColumns(infos, 0)
+    made = columns.of_result(
+        InferResult("v", None, {each.name: each for each in answers}, [OK, EMPTY], Timing(0, 0, 0)),
+        texts,
+    )
+    found = {name: made[name].to_pylist() for name in columns.schema.names}
+    assert found["yes"] == ["yes", None]
+    assert found["yes_probability"] == [0.75, None]
+    assert found["many"] == [["b", "a"], None]
+    assert found["many_scores"] == [pytest.approx([0.9, 0.8]), None]
+    entity = {"text": "Ann", "label": "PER", "start": 0, "end": 3, "score": 0.5}
+    assert found["ner"] == [[entity], None]
+    assert [made[name].type for name in made] == columns.schema.types
+    failed = columns.of_failure(2, "why")
+    assert failed["ner"].to_pylist() == [None, None]
+    # And each can be written in every format.
+    layout = Layout(["text"], None, columns.schema)
+    rows = RowBatch(1, texts, [{"text": text} for text in texts], 0)
+    for kind in ("csv", "jsonl", "parquet"):
+        output = OutputFile(str(tmp_path / f"out.{kind}"), None)
+        output.begin(layout)
+        output.write(rows, made)
+        output.complete()
+    line = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])
+    assert line["ner"] == [entity]
+    assert line["many_scores"] == [0.9, 0.8]
+    with (tmp_path / "out.csv").open(newline="") as file:
+        cells = next(csv.DictReader(file))
+    assert json.loads(cells["ner"]) == [entity]
+    assert json.loads(cells["many"]) == ["b", "a"]
+    assert pq.read_table(tmp_path / "out.parquet")["ner"].to_pylist() == [[entity], None]

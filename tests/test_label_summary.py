@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from rich.console import Console
-from twinhead.client import InferResult, SentenceStatus, TaskAnswer, Timing, label_summary
+from twinhead.client import InferResult, SentenceStatus, SingleLabelAnswer, Timing, label_summary
 from twinhead.client.label_summary import LabelSummary
 
 LABELS = ("World", "Sports", "[/Business]")
@@ -27,15 +27,14 @@ def status(code: str = "ok", truncated: bool = False) -> SentenceStatus:
 def result(
     statuses: list[SentenceStatus], indices: list[int], scores: list[float], version: str = "v1"
 ) -> InferResult:
-    answer = TaskAnswer(
+    answer = SingleLabelAnswer(
         name="topic",
-        kind="single_label",
         label_names=LABELS,
         indices=np.array(indices, np.int32),
         scores=np.array(scores, np.float32),
         logits=None,
     )
-    other = TaskAnswer("other", "single_label", LABELS, answer.indices, answer.scores, None)
+    other = SingleLabelAnswer("other", LABELS, answer.indices, answer.scores, None)
     tasks = {"topic": answer, "other": other}
     return InferResult(version, None, tasks, statuses, Timing(0, 0, 0))
 

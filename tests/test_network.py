@@ -200,7 +200,7 @@ def test_the_arithmetic(network, small_folder):
         torch.testing.assert_close(found[""][row].double(), embedding, rtol=0, atol=1e-5)
         for task in TASKS:
             head = network.heads[task.name].state_dict()
-            logits = head["weight"].double() @ embedding + head["bias"].double()
+            logits = head["output.weight"].double() @ embedding + head["output.bias"].double()
             torch.testing.assert_close(found[task.name][row].double(), logits, rtol=0, atol=1e-5)
     # Not normalised: the engine's callers decide on that.
     assert bool(((found[""].norm(dim=1) - 1).abs() > 0.1).all())
@@ -252,7 +252,7 @@ def test_a_task_may_have_the_name_of_an_attribute(small_folder, name):
     before = outputs(network, *batch)
     assert before[name].shape == (2, 2)
     state = network.state_dict()
-    assert f"heads.{name}.weight" in state
+    assert f"heads.{name}.output.weight" in state
     again = small_network(small_folder, network.config.tasks, seed=1)
     assert not torch.equal(outputs(again, *batch)[name], before[name])
     again.load_state_dict(state)

@@ -3,7 +3,7 @@
 import pytest
 from debug_model import DIMENSIONS, debug_model
 from twinhead.server.errors import InvalidRequestError, to_status
-from twinhead.server.request_check import check_request
+from twinhead.server.request_check import EmbeddingPlan, check_request
 from twinhead.v1 import inference_service_pb2 as pb
 
 CONFIG = debug_model().config
@@ -38,11 +38,7 @@ def test_what_is_asked_for_is_planned():
     )
     assert [task.name for task in plan.tasks] == ["size"]
     assert plan.embedding is not None
-    assert (plan.embedding.float16, plan.embedding.normalize, plan.embedding.dimensions) == (
-        True,
-        True,
-        2,
-    )
+    assert plan.embedding == EmbeddingPlan(pb.EMBEDDING_FORMAT_FLOAT16, True, 2)
     assert not plan.logits
     assert not plan.truncate
 
@@ -58,6 +54,12 @@ def test_embedding_and_tasks_can_be_left_out():
     assert not check(
         pb.InferRequest(sentences=["w1"], outputs=pb.OutputSelection(skip_tasks=True))
     ).tasks
+
+
+def test_binary_embeddings_need_dimensions_in_eights():
+    binary = pb.EmbeddingOptions(format=pb.EMBEDDING_FORMAT_BINARY)
+    with pytest.raises(InvalidRequestError, match="multiple of 8"):
+        check(pb.InferRequest(sentences=["w1"], outputs=pb.OutputSelection(embedding=binary)))
 
 
 def test_a_flood_of_wrong_names_stays_a_small_error():

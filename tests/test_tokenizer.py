@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_bert import write_tokenizer
+from small_encoders import ROBERTA_TOKENS, write_encoder
 from tokenizers import Tokenizer as Backend
+from transformers import AutoTokenizer
 from twinhead.model import tokenizer as tokenizer_module
 from twinhead.model.encoder import find_encoder
 from twinhead.model.errors import CheckpointError
@@ -196,3 +198,76 @@ def test_a_damaged_file_is_refused(tmp_path, content):
     (tmp_path / "tokenizer.json").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"tokenizer\.json cannot be read"):
         Tokenizer.load(tmp_path, 12)
+
+
+# --- what AutoTokenizer reads
+
+
+def write_config(folder: Path, name: str, content: object) -> None:
+    (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+def saved_config(folder: Path, pad_token_id: int | None = None) -> dict[str, object]:
+    copy = folder / "copy"
+    copy.mkdir()
+    Tokenizer.load(folder, 9).save(copy, pad_token_id)
+    return json.loads((copy / "tokenizer_config.json").read_text())
+
+
+def test_a_saved_tokenizer_is_read_as_it_is(tmp_path):
+    """Under its own class's name transformers would build one that strips the case."""
+    write_tokenizer(tmp_path)
+    stored = json.loads((tmp_path / "tokenizer.json").read_text())
+    stored["normalizer"]["lowercase"] = False
+    write_config(tmp_path, "tokenizer.json", stored)
+    write_config(tmp_path, "config.json", {"model_type": "bert"})
+    text = "the Quick fox"
+    own = Tokenizer.load(tmp_path, 9)([text])[0].ids
+    assert AutoTokenizer.from_pretrained(tmp_path)(text)["input_ids"] != own
+    saved_config(tmp_path)
+    write_config(tmp_path / "copy", "config.json", {"model_type": "bert"})
+    reread = AutoTokenizer.from_pretrained(tmp_path / "copy")
+    assert reread(text)["input_ids"] == own
+    assert reread.model_max_length == 9
+    assert reread.pad_token_id == 0
+
+
+def test_special_tokens_are_kept(tmp_path):
+    write_encoder(tmp_path, "roberta")
+    write_config(tmp_path, "special_tokens_map.json", {"pad_token": "<mask>", "mask_token": "x"})
+    config = saved_config(tmp_path)
+    kept = {key: value for key, value in config.items() if key.endswith("_token")}
+    # The later file has the last word.
+    assert kept == ROBERTA_TOKENS
+
+
+def test_a_special_token_with_its_properties(tmp_path):
+    write_encoder(tmp_path, "bert")
+    mask = {"content": "[MASK]", "lstrip": True, "__type": "AddedToken"}
+    write_config(tmp_path, "tokenizer_config.json", {"mask_token": mask, "pad_token": ["odd"]})
+    config = saved_config(tmp_path)
+    assert config["mask_token"] == "[MASK]"
+    assert config["pad_token"] == "[PAD]"
+
+
+def test_a_word_does_not_become_a_special_token(tmp_path):
+    """It would be cut out of texts that hold it; here it is an ordinary word, or unknown."""
+    write_tokenizer(tmp_path)
+    write_config(tmp_path, "tokenizer_config.json", {"cls_token": "fox", "mask_token": "nowhere"})
+    config = saved_config(tmp_path)
+    assert not {"cls_token", "mask_token"} & config.keys()
+
+
+@pytest.mark.parametrize(("pad_token_id", "token"), [(None, "[PAD]"), (0, "[PAD]"), (3, "[SEP]")])
+def test_padding_that_no_file_names(tmp_path, pad_token_id, token):
+    write_tokenizer(tmp_path)
+    assert saved_config(tmp_path, pad_token_id)["pad_token"] == token
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "special_tokens_map.json"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", "[" * 100_000])
+def test_damaged_companions_are_refused_by_name(tmp_path, name, content):
+    write_tokenizer(tmp_path)
+    write_config(tmp_path, name, content)
+    with pytest.raises(CheckpointError, match=f"{name} cannot be read"):
+        Tokenizer.load(tmp_path, 9)

@@ -131,8 +131,8 @@ def train_head(
     bias = solver.intercept_ - weight @ scaler.mean_
     head = network.heads[task.name]
     with torch.no_grad():
-        head.get_parameter("weight").copy_(torch.from_numpy(weight))
-        head.get_parameter("bias").copy_(torch.from_numpy(bias))
+        head.get_parameter("output.weight").copy_(torch.from_numpy(weight))
+        head.get_parameter("output.bias").copy_(torch.from_numpy(bias))
 
     figures: dict[str, float | int] = {"train_rows": len(texts)}
     for source, rows in read("validation").items():

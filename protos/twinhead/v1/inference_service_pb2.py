@@ -27,43 +27,57 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from twinhead.v1 import task_kind_pb2 as twinhead_dot_v1_dot_task__kind__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#twinhead/v1/inference_service.proto\x12\x0btwinhead.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\x1btwinhead/v1/task_kind.proto\"\x94\x01\n\x0cInferRequest\x12\x11\n\tsentences\x18\x01 \x03(\t\x12-\n\x07outputs\x18\x02 \x01(\x0b\x32\x1c.twinhead.v1.OutputSelection\x12+\n\ntruncation\x18\x03 \x01(\x0e\x32\x17.twinhead.v1.Truncation\x12\x15\n\rmodel_version\x18\x04 \x01(\t\"\x86\x01\n\x0fOutputSelection\x12\r\n\x05tasks\x18\x01 \x03(\t\x12\x12\n\nskip_tasks\x18\x02 \x01(\x08\x12\x30\n\tembedding\x18\x03 \x01(\x0b\x32\x1d.twinhead.v1.EmbeddingOptions\x12\x13\n\x06logits\x18\x04 \x01(\x08H\x00\x88\x01\x01\x42\t\n\x07_logits\"z\n\x10\x45mbeddingOptions\x12,\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x1c.twinhead.v1.EmbeddingFormat\x12\x16\n\tnormalize\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12\x12\n\ndimensions\x18\x03 \x01(\rB\x0c\n\n_normalize\"\xcb\x01\n\rInferResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\'\n\nembeddings\x18\x02 \x01(\x0b\x32\x13.twinhead.v1.Tensor\x12&\n\x05tasks\x18\x03 \x03(\x0b\x32\x17.twinhead.v1.TaskResult\x12-\n\x08statuses\x18\x04 \x03(\x0b\x32\x1b.twinhead.v1.SentenceStatus\x12#\n\x06timing\x18\x05 \x01(\x0b\x32\x13.twinhead.v1.Timing\"b\n\x06Tensor\x12\r\n\x05shape\x18\x01 \x03(\x03\x12$\n\x05\x64type\x18\x02 \x01(\x0e\x32\x15.twinhead.v1.DataType\x12\x16\n\x0e\x66loat32_values\x18\x03 \x03(\x02\x12\x0b\n\x03raw\x18\x04 \x01(\x0c\"\xb6\x01\n\nTaskResult\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.twinhead.v1.TaskKind\x12\x0e\n\x06labels\x18\x03 \x03(\t\x12#\n\x06logits\x18\x04 \x01(\x0b\x32\x13.twinhead.v1.Tensor\x12\x36\n\x0csingle_label\x18\x05 \x01(\x0b\x32\x1e.twinhead.v1.SingleLabelAnswerH\x00\x42\x08\n\x06\x61nswer\":\n\x11SingleLabelAnswer\x12\x15\n\rlabel_indices\x18\x01 \x03(\x05\x12\x0e\n\x06scores\x18\x02 \x03(\x02\"\x82\x01\n\x0eSentenceStatus\x12\'\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x19.twinhead.v1.SentenceCode\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\ttruncated\x18\x03 \x01(\x08\x12\x0e\n\x06tokens\x18\x04 \x01(\r\x12\x13\n\x0btokens_used\x18\x05 \x01(\r\"\x8a\x01\n\x06Timing\x12+\n\x08tokenize\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05queue\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x65ncode\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"R\n\x12StreamInferRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12*\n\x07request\x18\x02 \x01(\x0b\x32\x19.twinhead.v1.InferRequest\"\x86\x01\n\x13StreamInferResponse\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12.\n\x08response\x18\x02 \x01(\x0b\x32\x1a.twinhead.v1.InferResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result*\x8a\x01\n\x0f\x45mbeddingFormat\x12 \n\x1c\x45MBEDDING_FORMAT_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45MBEDDING_FORMAT_NONE\x10\x01\x12\x1c\n\x18\x45MBEDDING_FORMAT_FLOAT32\x10\x02\x12\x1c\n\x18\x45MBEDDING_FORMAT_FLOAT16\x10\x03*Q\n\nTruncation\x12\x1a\n\x16TRUNCATION_UNSPECIFIED\x10\x00\x12\x12\n\x0eTRUNCATION_END\x10\x01\x12\x13\n\x0fTRUNCATION_NONE\x10\x02*S\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x01\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT16\x10\x02*\x93\x01\n\x0cSentenceCode\x12\x1d\n\x19SENTENCE_CODE_UNSPECIFIED\x10\x00\x12\x14\n\x10SENTENCE_CODE_OK\x10\x01\x12\x17\n\x13SENTENCE_CODE_EMPTY\x10\x02\x12\x1a\n\x16SENTENCE_CODE_TOO_LONG\x10\x03\x12\x19\n\x15SENTENCE_CODE_INVALID\x10\x04\x32\xa8\x01\n\x10InferenceService\x12>\n\x05Infer\x12\x19.twinhead.v1.InferRequest\x1a\x1a.twinhead.v1.InferResponse\x12T\n\x0bStreamInfer\x12\x1f.twinhead.v1.StreamInferRequest\x1a .twinhead.v1.StreamInferResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#twinhead/v1/inference_service.proto\x12\x0btwinhead.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\x1btwinhead/v1/task_kind.proto\"\x94\x01\n\x0cInferRequest\x12\x11\n\tsentences\x18\x01 \x03(\t\x12-\n\x07outputs\x18\x02 \x01(\x0b\x32\x1c.twinhead.v1.OutputSelection\x12+\n\ntruncation\x18\x03 \x01(\x0e\x32\x17.twinhead.v1.Truncation\x12\x15\n\rmodel_version\x18\x04 \x01(\t\"\x9c\x01\n\x0fOutputSelection\x12\r\n\x05tasks\x18\x01 \x03(\t\x12\x12\n\nskip_tasks\x18\x02 \x01(\x08\x12\x30\n\tembedding\x18\x03 \x01(\x0b\x32\x1d.twinhead.v1.EmbeddingOptions\x12\x13\n\x06logits\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12\x14\n\x0ctoken_logits\x18\x05 \x01(\x08\x42\t\n\x07_logits\"z\n\x10\x45mbeddingOptions\x12,\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x1c.twinhead.v1.EmbeddingFormat\x12\x16\n\tnormalize\x18\x02 \x01(\x08H\x00\x88\x01\x01\x12\x12\n\ndimensions\x18\x03 \x01(\rB\x0c\n\n_normalize\"\xcb\x01\n\rInferResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\'\n\nembeddings\x18\x02 \x01(\x0b\x32\x13.twinhead.v1.Tensor\x12&\n\x05tasks\x18\x03 \x03(\x0b\x32\x17.twinhead.v1.TaskResult\x12-\n\x08statuses\x18\x04 \x03(\x0b\x32\x1b.twinhead.v1.SentenceStatus\x12#\n\x06timing\x18\x05 \x01(\x0b\x32\x13.twinhead.v1.Timing\"v\n\x06Tensor\x12\r\n\x05shape\x18\x01 \x03(\x03\x12$\n\x05\x64type\x18\x02 \x01(\x0e\x32\x15.twinhead.v1.DataType\x12\x16\n\x0e\x66loat32_values\x18\x03 \x03(\x02\x12\x0b\n\x03raw\x18\x04 \x01(\x0c\x12\x12\n\nrow_scales\x18\x05 \x03(\x02\"\xc4\x02\n\nTaskResult\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.twinhead.v1.TaskKind\x12\x0e\n\x06labels\x18\x03 \x03(\t\x12#\n\x06logits\x18\x04 \x01(\x0b\x32\x13.twinhead.v1.Tensor\x12\x36\n\x0csingle_label\x18\x05 \x01(\x0b\x32\x1e.twinhead.v1.SingleLabelAnswerH\x00\x12+\n\x06\x62inary\x18\x06 \x01(\x0b\x32\x19.twinhead.v1.BinaryAnswerH\x00\x12\x34\n\x0bmulti_label\x18\x07 \x01(\x0b\x32\x1d.twinhead.v1.MultiLabelAnswerH\x00\x12)\n\x05token\x18\x08 \x01(\x0b\x32\x18.twinhead.v1.TokenAnswerH\x00\x42\x08\n\x06\x61nswer\":\n\x11SingleLabelAnswer\x12\x15\n\rlabel_indices\x18\x01 \x03(\x05\x12\x0e\n\x06scores\x18\x02 \x03(\x02\"<\n\x0c\x42inaryAnswer\x12\x15\n\rprobabilities\x18\x01 \x03(\x02\x12\x15\n\rlabel_indices\x18\x02 \x03(\x05\"<\n\x10MultiLabelAnswer\x12(\n\tsentences\x18\x01 \x03(\x0b\x32\x15.twinhead.v1.LabelSet\"1\n\x08LabelSet\x12\x15\n\rlabel_indices\x18\x01 \x03(\x05\x12\x0e\n\x06scores\x18\x02 \x03(\x02\"c\n\x0bTokenAnswer\x12*\n\tsentences\x18\x01 \x03(\x0b\x32\x17.twinhead.v1.EntityList\x12(\n\x06logits\x18\x02 \x01(\x0b\x32\x18.twinhead.v1.TokenLogits\"3\n\nEntityList\x12%\n\x08\x65ntities\x18\x01 \x03(\x0b\x32\x13.twinhead.v1.Entity\"B\n\x06\x45ntity\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05start\x18\x02 \x01(\r\x12\x0b\n\x03\x65nd\x18\x03 \x01(\r\x12\r\n\x05score\x18\x04 \x01(\x02\"f\n\x0bTokenLogits\x12\x14\n\x0ctoken_counts\x18\x01 \x03(\r\x12#\n\x06values\x18\x02 \x01(\x0b\x32\x13.twinhead.v1.Tensor\x12\x0e\n\x06starts\x18\x03 \x03(\r\x12\x0c\n\x04\x65nds\x18\x04 \x03(\r\"\x82\x01\n\x0eSentenceStatus\x12\'\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x19.twinhead.v1.SentenceCode\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\ttruncated\x18\x03 \x01(\x08\x12\x0e\n\x06tokens\x18\x04 \x01(\r\x12\x13\n\x0btokens_used\x18\x05 \x01(\r\"\x8a\x01\n\x06Timing\x12+\n\x08tokenize\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05queue\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06\x65ncode\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"R\n\x12StreamInferRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12*\n\x07request\x18\x02 \x01(\x0b\x32\x19.twinhead.v1.InferRequest\"\x86\x01\n\x13StreamInferResponse\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12.\n\x08response\x18\x02 \x01(\x0b\x32\x1a.twinhead.v1.InferResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result*\xc2\x01\n\x0f\x45mbeddingFormat\x12 \n\x1c\x45MBEDDING_FORMAT_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45MBEDDING_FORMAT_NONE\x10\x01\x12\x1c\n\x18\x45MBEDDING_FORMAT_FLOAT32\x10\x02\x12\x1c\n\x18\x45MBEDDING_FORMAT_FLOAT16\x10\x03\x12\x19\n\x15\x45MBEDDING_FORMAT_INT8\x10\x04\x12\x1b\n\x17\x45MBEDDING_FORMAT_BINARY\x10\x05*Q\n\nTruncation\x12\x1a\n\x16TRUNCATION_UNSPECIFIED\x10\x00\x12\x12\n\x0eTRUNCATION_END\x10\x01\x12\x13\n\x0fTRUNCATION_NONE\x10\x02*z\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x01\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT16\x10\x02\x12\x12\n\x0e\x44\x41TA_TYPE_INT8\x10\x03\x12\x11\n\rDATA_TYPE_BIT\x10\x04*\x93\x01\n\x0cSentenceCode\x12\x1d\n\x19SENTENCE_CODE_UNSPECIFIED\x10\x00\x12\x14\n\x10SENTENCE_CODE_OK\x10\x01\x12\x17\n\x13SENTENCE_CODE_EMPTY\x10\x02\x12\x1a\n\x16SENTENCE_CODE_TOO_LONG\x10\x03\x12\x19\n\x15SENTENCE_CODE_INVALID\x10\x04\x32\xa8\x01\n\x10InferenceService\x12>\n\x05Infer\x12\x19.twinhead.v1.InferRequest\x1a\x1a.twinhead.v1.InferResponse\x12T\n\x0bStreamInfer\x12\x1f.twinhead.v1.StreamInferRequest\x1a .twinhead.v1.StreamInferResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'twinhead.v1.inference_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EMBEDDINGFORMAT']._serialized_start=1597
-  _globals['_EMBEDDINGFORMAT']._serialized_end=1735
-  _globals['_TRUNCATION']._serialized_start=1737
-  _globals['_TRUNCATION']._serialized_end=1818
-  _globals['_DATATYPE']._serialized_start=1820
-  _globals['_DATATYPE']._serialized_end=1903
-  _globals['_SENTENCECODE']._serialized_start=1906
-  _globals['_SENTENCECODE']._serialized_end=2053
+  _globals['_EMBEDDINGFORMAT']._serialized_start=2282
+  _globals['_EMBEDDINGFORMAT']._serialized_end=2476
+  _globals['_TRUNCATION']._serialized_start=2478
+  _globals['_TRUNCATION']._serialized_end=2559
+  _globals['_DATATYPE']._serialized_start=2561
+  _globals['_DATATYPE']._serialized_end=2683
+  _globals['_SENTENCECODE']._serialized_start=2686
+  _globals['_SENTENCECODE']._serialized_end=2833
   _globals['_INFERREQUEST']._serialized_start=139
   _globals['_INFERREQUEST']._serialized_end=287
   _globals['_OUTPUTSELECTION']._serialized_start=290
-  _globals['_OUTPUTSELECTION']._serialized_end=424
-  _globals['_EMBEDDINGOPTIONS']._serialized_start=426
-  _globals['_EMBEDDINGOPTIONS']._serialized_end=548
-  _globals['_INFERRESPONSE']._serialized_start=551
-  _globals['_INFERRESPONSE']._serialized_end=754
-  _globals['_TENSOR']._serialized_start=756
-  _globals['_TENSOR']._serialized_end=854
-  _globals['_TASKRESULT']._serialized_start=857
-  _globals['_TASKRESULT']._serialized_end=1039
-  _globals['_SINGLELABELANSWER']._serialized_start=1041
-  _globals['_SINGLELABELANSWER']._serialized_end=1099
-  _globals['_SENTENCESTATUS']._serialized_start=1102
-  _globals['_SENTENCESTATUS']._serialized_end=1232
-  _globals['_TIMING']._serialized_start=1235
-  _globals['_TIMING']._serialized_end=1373
-  _globals['_STREAMINFERREQUEST']._serialized_start=1375
-  _globals['_STREAMINFERREQUEST']._serialized_end=1457
-  _globals['_STREAMINFERRESPONSE']._serialized_start=1460
-  _globals['_STREAMINFERRESPONSE']._serialized_end=1594
-  _globals['_INFERENCESERVICE']._serialized_start=2056
-  _globals['_INFERENCESERVICE']._serialized_end=2224
+  _globals['_OUTPUTSELECTION']._serialized_end=446
+  _globals['_EMBEDDINGOPTIONS']._serialized_start=448
+  _globals['_EMBEDDINGOPTIONS']._serialized_end=570
+  _globals['_INFERRESPONSE']._serialized_start=573
+  _globals['_INFERRESPONSE']._serialized_end=776
+  _globals['_TENSOR']._serialized_start=778
+  _globals['_TENSOR']._serialized_end=896
+  _globals['_TASKRESULT']._serialized_start=899
+  _globals['_TASKRESULT']._serialized_end=1223
+  _globals['_SINGLELABELANSWER']._serialized_start=1225
+  _globals['_SINGLELABELANSWER']._serialized_end=1283
+  _globals['_BINARYANSWER']._serialized_start=1285
+  _globals['_BINARYANSWER']._serialized_end=1345
+  _globals['_MULTILABELANSWER']._serialized_start=1347
+  _globals['_MULTILABELANSWER']._serialized_end=1407
+  _globals['_LABELSET']._serialized_start=1409
+  _globals['_LABELSET']._serialized_end=1458
+  _globals['_TOKENANSWER']._serialized_start=1460
+  _globals['_TOKENANSWER']._serialized_end=1559
+  _globals['_ENTITYLIST']._serialized_start=1561
+  _globals['_ENTITYLIST']._serialized_end=1612
+  _globals['_ENTITY']._serialized_start=1614
+  _globals['_ENTITY']._serialized_end=1680
+  _globals['_TOKENLOGITS']._serialized_start=1682
+  _globals['_TOKENLOGITS']._serialized_end=1784
+  _globals['_SENTENCESTATUS']._serialized_start=1787
+  _globals['_SENTENCESTATUS']._serialized_end=1917
+  _globals['_TIMING']._serialized_start=1920
+  _globals['_TIMING']._serialized_end=2058
+  _globals['_STREAMINFERREQUEST']._serialized_start=2060
+  _globals['_STREAMINFERREQUEST']._serialized_end=2142
+  _globals['_STREAMINFERRESPONSE']._serialized_start=2145
+  _globals['_STREAMINFERRESPONSE']._serialized_end=2279
+  _globals['_INFERENCESERVICE']._serialized_start=2836
+  _globals['_INFERENCESERVICE']._serialized_end=3004
 # @@protoc_insertion_point(module_scope)

@@ -8,5 +8,11 @@ class TaskKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     TASK_KIND_UNSPECIFIED: _ClassVar[TaskKind]
     TASK_KIND_SINGLE_LABEL: _ClassVar[TaskKind]
+    TASK_KIND_BINARY: _ClassVar[TaskKind]
+    TASK_KIND_MULTI_LABEL: _ClassVar[TaskKind]
+    TASK_KIND_TOKEN: _ClassVar[TaskKind]
 TASK_KIND_UNSPECIFIED: TaskKind
 TASK_KIND_SINGLE_LABEL: TaskKind
+TASK_KIND_BINARY: TaskKind
+TASK_KIND_MULTI_LABEL: TaskKind
+TASK_KIND_TOKEN: TaskKind
