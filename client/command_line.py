@@ -29,6 +29,18 @@ _COMMANDS = {
     "demo": _Entry(
         "twinhead.client.demo_command", "demo", "Start a worker and label a file with it."
     ),
+    "import": _Entry(
+        "twinhead.model.import_command",
+        "import_command",
+        "Make a checkpoint of another library's model.",
+        extra="server",
+    ),
+    "inspect": _Entry(
+        "twinhead.model.inspect_command",
+        "inspect",
+        "Show what a checkpoint holds, and verify it.",
+        extra="server",
+    ),
     "label": _Entry("twinhead.client.label_command", "label", "Add labels to every row of a file."),
     "serve": _Entry("twinhead.server.serve_command", "serve", "Run a worker.", extra="starter"),
 }
