@@ -86,6 +86,8 @@ class Encoder(nn.Module):
         from transformers import AutoModel
         from transformers.utils import logging as transformers_logging
 
+        # It reports what it did not find on standard error; where that matters, we raise it.
+        transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
         try:
             loaded: Any = AutoModel.from_pretrained(
