@@ -10,7 +10,7 @@ from pathlib import Path
 
 import grpc
 import numpy as np
-from twinhead.server.tensor_wire import float32_tensor, single_label_answer
+from twinhead.server.tensor_wire import float32_tensor
 from twinhead.v1 import inference_service_pb2 as pb
 from twinhead.v1 import model_service_pb2, task_kind_pb2
 from twinhead.v1.inference_service_pb2_grpc import (
@@ -36,13 +36,11 @@ def response_for(count: int, with_embeddings: bool) -> pb.InferResponse:
     rng = np.random.default_rng(count)
     response = pb.InferResponse(model_version=VERSION)
     for name, labels in TASKS.items():
-        scores = rng.uniform(0.3, 1, count).astype(np.float32)
         result = response.tasks.add(
             name=name, kind=task_kind_pb2.TASK_KIND_SINGLE_LABEL, labels=labels
         )
-        result.single_label.CopyFrom(
-            single_label_answer(rng.integers(0, len(labels), count), scores)
-        )
+        result.single_label.label_indices.extend(rng.integers(0, len(labels), count).tolist())
+        result.single_label.scores.extend(rng.uniform(0.3, 1, count).tolist())
     if with_embeddings:
         vectors = rng.normal(size=(count, DIMENSIONS)).astype(np.float32)
         response.embeddings.CopyFrom(float32_tensor(vectors))
