@@ -152,7 +152,8 @@ def label(
             kept = output.abandon()
             if kept is not None:
                 console.print(
-                    f"{output.rows:,} finished rows are kept in {kept}",
+                    f"{output.rows:,} finished {'row is' if output.rows == 1 else 'rows are'} "
+                    f"kept in {kept}",
                     highlight=False,
                     markup=False,
                     soft_wrap=True,
