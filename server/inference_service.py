@@ -41,10 +41,6 @@ _QUIET_SECONDS = 0.2
 _QUIET_AT_MOST_SECONDS = 2.0
 # Characters of unary calls that may wait to be tokenised: some ten seconds of work for two cores.
 _READING_CHARACTERS = 32_000_000
-# Answers stay under the 4 MiB that gRPC clients accept by default, with room for the statuses.
-_ANSWER_BYTES = 4 * 1024 * 1024 - 128 * 1024
-# A status takes about 30 bytes, a label and its score 10.
-_ROW_OVERHEAD_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -66,12 +62,10 @@ class _Calls:
         self.none_left = asyncio.Event()
         self.none_left.set()
 
-    def check_room(self) -> None:
-        """Raise QueueFullError when there are as many calls as may be."""
+    def __enter__(self) -> None:
+        """Begin a call; raises QueueFullError when there are as many as may be."""
         if self._count >= self._limit:
             raise QueueFullError(_CALLS_RETRY_SECONDS)
-
-    def __enter__(self) -> None:
         self._count += 1
         self.last_begin = time.monotonic()
         self.none_left.clear()
@@ -97,14 +91,10 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
     async def Infer(self, request: pb.InferRequest, context: Context) -> pb.InferResponse:
         """Answer one batch; fails at once when the worker is full."""
         try:
-            self._calls.check_room()
-        except QueueFullError as error:
-            await abort(context, error)
-        with self._calls:
-            try:
+            with self._calls:
                 return await self._answer(await self._accept(request, wait=False))
-            except Exception as error:
-                await abort(context, error)
+        except Exception as error:
+            await abort(context, error)
 
     async def StreamInfer(
         self,
@@ -113,26 +103,12 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
     ) -> None:
         """Answer batches as they are ready; reads no further while the worker is full."""
         try:
-            self._calls.check_room()
-        except QueueFullError as error:
+            with self._calls:
+                await self._write_stream(request_iterator, context)
+        except grpc.aio.BaseError:
+            logger.debug("a caller left in the middle of its stream")
+        except Exception as error:
             await abort(context, error)
-        answers: asyncio.Queue[pb.StreamInferResponse | None] = asyncio.Queue()
-        room = asyncio.Semaphore(self._settings.batches_per_stream)
-        reader = asyncio.create_task(self._read_stream(request_iterator, answers, room))
-        # However the reader ends, the loop below must.
-        reader.add_done_callback(lambda _: answers.put_nowait(None))
-        with self._calls:
-            try:
-                while (answer := await answers.get()) is not None:
-                    await context.write(answer)
-                    room.release()
-                reader.result()  # raises what the reader raised
-            except grpc.aio.BaseError:
-                logger.debug("a caller left in the middle of its stream")
-            except Exception as error:
-                await abort(context, error)
-            finally:
-                reader.cancel()
 
     async def idle(self, timeout_seconds: float) -> bool:
         """Wait until no call is left; returns whether that came within the time."""
@@ -151,6 +127,23 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
     def close(self) -> None:
         """Release the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _write_stream(
+        self, requests: AsyncIterator[pb.StreamInferRequest], context: Context
+    ) -> None:
+        """Write answers as they come, until all that was read is answered."""
+        answers: asyncio.Queue[pb.StreamInferResponse | None] = asyncio.Queue()
+        room = asyncio.Semaphore(self._settings.batches_per_stream)
+        reader = asyncio.create_task(self._read_stream(requests, answers, room))
+        # However the reader ends, the loop below must.
+        reader.add_done_callback(lambda _: answers.put_nowait(None))
+        try:
+            while (answer := await answers.get()) is not None:
+                await context.write(answer)
+                room.release()
+            reader.result()  # raises what the reader raised
+        finally:
+            reader.cancel()
 
     async def _read_stream(
         self,
@@ -283,12 +276,7 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
 
 def max_sentences(settings: WorkerSettings, model: LiveModel) -> int:
     """Sentences that one request may hold, so that its answer fits a client's default limit."""
-    labels = [label for task in model.config.tasks for label in task.labels]
-    row_bytes = 4 * (model.dimensions + len(labels)) + _ROW_OVERHEAD_BYTES
-    # Label names travel once in every answer, with two or three bytes before each.
-    fixed_bytes = sum(len(label.encode()) + 3 for label in labels)
-    room = max(0, _ANSWER_BYTES - fixed_bytes) // row_bytes
-    return max(1, min(settings.sentences_per_request, room))
+    return min(settings.sentences_per_request, model.sentences_per_answer)
 
 
 def _failed(batch_id: str, error: Exception) -> pb.StreamInferResponse:

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -65,10 +66,6 @@ def serve(port_file: Path | None, **options: Any) -> None:
         finished = asyncio.run(_serve(settings, port_file))
         if port_file is not None:
             port_file.unlink(missing_ok=True)
-    except ModuleNotFoundError as error:
-        raise click.ClickException(
-            f"`twinhead serve` needs the package {error.name}: pip install 'twinhead[starter]'"
-        ) from error
     except (ModelError, ListenError, ValueError, OSError) as error:
         if click.get_current_context().find_root().params.get("debug"):
             raise
@@ -89,9 +86,7 @@ async def _serve(settings: WorkerSettings, port_file: Path | None) -> bool:
     if not starting.done():
         # Loading cannot be interrupted, and nothing is lost by not waiting for it.
         logger.info("stopped before the model was loaded")
-        logging.shutdown()
-        sys.stderr.flush()
-        _exit_now()
+        _exit_now(0)
     model = await starting
     if port_file is not None:
         _staging(port_file).write_text(f"{worker.port}\n", encoding="utf-8")
@@ -121,13 +116,11 @@ def _load(settings: WorkerSettings) -> LiveModel:
 def _stop(stop: asyncio.Event, number: signal.Signals) -> None:
     if stop.is_set():
         logger.info("second signal, stopping at once")
-        logging.shutdown()
         _exit_now(1)
     logger.info("received %s", signal.Signals(number).name)
     stop.set()
 
 
-def _exit_now(code: int = 0) -> None:
-    import os
-
+def _exit_now(code: int) -> None:
+    logging.shutdown()
     os._exit(code)
