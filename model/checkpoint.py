@@ -103,10 +103,11 @@ class Checkpoint:
             raise CheckpointError(f"{folder / _DESCRIPTION}, model: {error}") from error
         if description["base"] is not None:
             base_model = cls.load(_find_base(folder, description["base"], base))
-            encoder, encoder_folder = base_model.network.encoder, base_model._encoder_folder()
+            encoder = base_model.network.encoder
+            tokenizer = base_model.tokenizer.with_max_tokens(config.max_tokens)
             inherited = dict(base_model.network.heads.state_dict())
         else:
-            encoder, encoder_folder = _load_encoder(folder, config)
+            encoder, tokenizer = _load_encoder(folder, config)
             inherited = {}
         if not isinstance(encoder, Encoder):
             raise CheckpointError(f"{folder}: its base has no Hugging Face encoder")
@@ -122,7 +123,6 @@ class Checkpoint:
             _check_tensors(folder / _HEADS, tensors, network.heads.state_dict())
             network.heads.load_state_dict(tensors)
         _check_finite(folder, network)
-        tokenizer = Tokenizer.load(encoder_folder, config.max_tokens)
         _check_vocabulary(network, tokenizer)
 
         manifest = make_manifest(network, tokenizer)
@@ -170,8 +170,7 @@ class Checkpoint:
                 tokenizer.
         """
         if base is None:
-            found = find_encoder(self.config.encoder, self.config.revision)
-            encoder, tokenizer = Encoder.load(found), Tokenizer.load(found, self.config.max_tokens)
+            encoder, tokenizer = _load_named_encoder(self.config)
             known = {f"encoder.{name}": t for name, t in encoder.transformer.state_dict().items()}
             stated = None
         else:
@@ -202,18 +201,6 @@ class Checkpoint:
             description["base"] = base
         _write_json(staging / _DESCRIPTION, description)
         _write_json(staging / _MANIFEST, make_manifest(self.network, self.tokenizer))
-
-    def _encoder_folder(self) -> Path:
-        """Where the encoder's configuration and tokenizer were read from."""
-        if self.source is None:
-            raise CheckpointError("the base was not read from a folder")
-        if (self.source / _ENCODER_CONFIG).is_file():
-            return self.source
-        description = read_description(self.source)
-        if description["base"] is not None:
-            base = Checkpoint.load(_find_base(self.source, description["base"], None))
-            return base._encoder_folder()
-        return find_encoder(self.config.encoder, self.config.revision)
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -248,12 +235,12 @@ def read_description(folder: Path) -> dict[str, Any]:
 def make_manifest(network: Network, tokenizer: Tokenizer) -> dict[str, Any]:
     """Digest of everything that decides what a model answers."""
     tensors = {
-        _manifest_name(name): {
+        name: {
             "dtype": str(tensor.dtype).removeprefix("torch."),
             "shape": list(tensor.shape),
             "sha256": _tensor_digest(tensor),
         }
-        for name, tensor in network.state_dict().items()
+        for name, tensor in _named_tensors(network).items()
     }
     return {
         "format_version": FORMAT_VERSION,
@@ -297,14 +284,19 @@ def _same(tensor: torch.Tensor, other: torch.Tensor) -> bool:
     return tensor.shape == other.shape and _tensor_digest(tensor) == _tensor_digest(other)
 
 
-def _load_encoder(folder: Path, config: ModelConfig) -> tuple[Encoder, Path]:
+def _load_encoder(folder: Path, config: ModelConfig) -> tuple[Encoder, Tokenizer]:
+    """The encoder that the folder holds, or else names."""
     if not (folder / _ENCODER_CONFIG).is_file():
-        found = find_encoder(config.encoder, config.revision)
-        return Encoder.load(found), found
+        return _load_named_encoder(config)
     try:
-        return Encoder.load(folder), folder
+        return Encoder.load(folder), Tokenizer.load(folder, config.max_tokens)
     except EncoderNotFoundError as error:  # it is at hand, but not whole
         raise CheckpointError(str(error)) from error
+
+
+def _load_named_encoder(config: ModelConfig) -> tuple[Encoder, Tokenizer]:
+    found = find_encoder(config.encoder, config.revision)
+    return Encoder.load(found), Tokenizer.load(found, config.max_tokens)
 
 
 def _relative_path(base: Checkpoint, folder: Path) -> str:
@@ -369,8 +361,7 @@ def _check_no_circle(folder: Path, base: Path) -> None:
 
 def _load_delta(network: Network, file: Path, inherited: Mapping[str, torch.Tensor]) -> None:
     tensors = _read_tensors(file)
-    state = network.state_dict()
-    expected = {_manifest_name(name): tensor for name, tensor in state.items()}
+    expected = _named_tensors(network)
     _check_tensors(file, tensors, {name: expected.get(name) for name in tensors})
     for name, tensor in network.heads.state_dict().items():
         full = f"heads.{name}"
@@ -382,7 +373,10 @@ def _load_delta(network: Network, file: Path, inherited: Mapping[str, torch.Tens
             )
         tensors[full] = inherited[name]
     network.load_state_dict(
-        {name: tensors.get(_manifest_name(name), tensor) for name, tensor in state.items()}
+        {
+            name: tensors.get(_manifest_name(name), tensor)
+            for name, tensor in network.state_dict().items()
+        }
     )
 
 
@@ -456,11 +450,9 @@ def _check_vocabulary(network: Network, tokenizer: Tokenizer) -> None:
 
 
 def _check_finite(folder: Path, network: Network) -> None:
-    for name, tensor in network.state_dict().items():
+    for name, tensor in _named_tensors(network).items():
         if not bool(torch.isfinite(tensor).all()):
-            raise CheckpointError(
-                f"{folder}: tensor {_manifest_name(name)} holds NaN or infinite values"
-            )
+            raise CheckpointError(f"{folder}: tensor {name} holds NaN or infinite values")
 
 
 def _check_manifest(folder: Path, stated: Mapping[str, Any], actual: Mapping[str, Any]) -> None:

@@ -90,6 +90,17 @@ class Tokenizer:
         except Exception as error:  # the library raises bare exceptions
             raise CheckpointError(f"{file} cannot be read: {error}") from error
 
+    def with_max_tokens(self, max_tokens: int) -> "Tokenizer":
+        """The same tokenizer, cutting sentences at another length.
+
+        Raises:
+            CheckpointError: no room is left beside the special tokens.
+        """
+        try:
+            return Tokenizer(self._serialized, max_tokens, self._stated)
+        except ValueError as error:
+            raise CheckpointError(str(error)) from error
+
     def save(self, folder: Path, pad_token_id: int | None = None) -> None:
         """Write `tokenizer.json`, byte for byte as it was read, and `tokenizer_config.json`.
 
