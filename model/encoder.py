@@ -84,25 +84,12 @@ class Encoder(nn.Module):
         """
         # Imported here: it takes seconds, and only those who load an encoder need it.
         from transformers import AutoModel
-        from transformers.utils import logging as transformers_logging
 
-        # It reports what it did not find on standard error; where that matters, we raise it.
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
         try:
-            loaded: Any = AutoModel.from_pretrained(
-                folder,
-                dtype=torch.float32,
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
-                ignore_mismatched_sizes=True,  # below they are refused by name
-                output_loading_info=True,
-            )
+            transformer, report = read_pretrained(folder, AutoModel)
         except Exception as error:  # the libraries raise anything on files that are not as expected
             reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
             raise EncoderNotFoundError(f"{folder} holds no readable encoder: {reason}") from error
-        transformer, report = loaded
         _check_complete(folder, report)
         if report["missing_keys"]:
             transformer.pooler = None
@@ -152,6 +139,31 @@ class Encoder(nn.Module):
         """
         output = self.transformer(input_ids=input_ids, attention_mask=attention_mask)
         return output.last_hidden_state
+
+
+def read_pretrained(folder: Path, auto_class: Any) -> tuple[Any, Mapping[str, Any]]:
+    """A model of transformers from a folder, in float32, without a word on standard error.
+
+    Returns:
+        The model, and what transformers reports of the loading: tensors that are missing, or of
+        another shape than `config.json` says, have random values. The caller refuses them.
+
+    Raises:
+        Exception: whatever the libraries raise on files that are not as expected.
+    """
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    return auto_class.from_pretrained(
+        folder,
+        dtype=torch.float32,
+        use_safetensors=True,
+        trust_remote_code=False,
+        local_files_only=True,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )
 
 
 def find_encoder(name: str, revision: str | None = None) -> Path:

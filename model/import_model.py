@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from .checkpoint import Checkpoint, read_json
 from .classifier_head import ClassifierHead, read_sequence_head, read_token_head
 from .config import ModelConfig, TaskConfig, TaskKind, describe_faults
-from .encoder import Encoder
+from .encoder import Encoder, read_pretrained
 from .errors import ImportModelError
 from .network import Network
 from .sentence_transformer_folder import SentenceTransformerFolder, read_sentence_transformer
@@ -153,19 +153,10 @@ def _load_original(folder: Path, auto_class: Any) -> Any:
     """The classification model in the class it was saved from, whole, in float32."""
     _check_not_pickled(folder)
     try:
-        loaded: Any = auto_class.from_pretrained(
-            folder,
-            dtype=torch.float32,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            ignore_mismatched_sizes=True,  # below they are refused by name
-            output_loading_info=True,
-        )
+        model, report = read_pretrained(folder, auto_class)
     except Exception as error:  # the libraries raise anything on files that are not as expected
         reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         raise ImportModelError(f"{folder} cannot be read: {reason}") from error
-    model, report = loaded
     # transformers gives such tensors random values, the head's among them, and goes on.
     for name in sorted(report["missing_keys"]):
         raise ImportModelError(f"{folder}: the weights lack {name}; was the model ever trained?")
