@@ -182,6 +182,9 @@ class TaskInfo:
     label_names: tuple[str, ...]
     thresholds: tuple[float, ...] = ()
     """From which probability on a label is given, for the kinds that have thresholds."""
+    temperature: float = 1.0
+    """What logits are divided by, before softmax or sigmoid, to give the scores; 1: not calibrated.
+    The logits of an answer are not divided."""
 
 
 @dataclass(frozen=True)
@@ -248,7 +251,11 @@ def read_model(response: model_service_pb2.GetModelResponse) -> ModelInfo:
         encoder=response.encoder,
         tasks={
             task.name: TaskInfo(
-                task.name, _kind(task.kind), tuple(task.labels), tuple(task.thresholds)
+                task.name,
+                _kind(task.kind),
+                tuple(task.labels),
+                tuple(task.thresholds),
+                task.temperature or 1.0,  # 0: an older worker, which divides by nothing
             )
             for task in response.tasks
         },

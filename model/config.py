@@ -23,7 +23,7 @@ LabelName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class TaskKind(StrEnum):
-    """What a task predicts, and how its logits are read."""
+    """What a task predicts, and how its logits, divided by its temperature, are read."""
 
     SINGLE_LABEL = "single_label"
     """Exactly one label a sentence: softmax."""
@@ -115,6 +115,16 @@ class TaskConfig(_Frozen):
         default=(),
         description="From which probability on a label is given: one for a binary task, one for "
         "each label of a multi-label task. None: 0.5.",
+    )
+    # The lower bound: in the contract it is a float32, where far less would be 0, and logits that
+    # were divided by it would not be finite.
+    temperature: float = Field(
+        default=1.0,
+        ge=1e-6,
+        le=100,
+        description="Divides the logits before softmax or sigmoid, so that scores are honest "
+        "probabilities; fitted on validation rows by the trainer. Thresholds apply to these "
+        "scores. Logits are answered as they are. 1: not calibrated.",
     )
 
     # Checks of single fields, not of the whole task: the faults of all fields are told together.

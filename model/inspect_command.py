@@ -85,7 +85,9 @@ def _tasks(found: Inspection) -> dict[str, str]:
     return {
         task.name: f"{task.kind}, {len(task.labels)} labels: {_shortened(task.labels)}\n"
         f"{_head(task.head)} on {_reads(task)}, "
-        f"{found.parameters[f'heads.{task.name}']:,} parameters{_thresholds(task)}"
+        f"{found.parameters[f'heads.{task.name}']:,} parameters"
+        + _temperature(task)
+        + _thresholds(task)
         for task in found.checkpoint.config.tasks
     }
 
@@ -106,6 +108,10 @@ def _head(head: LinearHead | MlpHead) -> str:
     if head.dropout:
         parts.append(f"dropout {head.dropout:g}")
     return ", ".join(parts)
+
+
+def _temperature(task: TaskConfig) -> str:
+    return "" if task.temperature == 1 else f", temperature {task.temperature:g}"
 
 
 def _thresholds(task: TaskConfig) -> str:

@@ -22,11 +22,11 @@ TASK_KINDS = {
 }
 
 
-def single_label_answer(logits: FloatArray, answered: NDArray[np.bool_]) -> pb.SingleLabelAnswer:
+def single_label_answer(
+    task: TaskConfig, logits: FloatArray, answered: NDArray[np.bool_]
+) -> pb.SingleLabelAnswer:
     """The most probable label of each row, [rows, labels]; none where not `answered`."""
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    # The largest exponential is 1, so the top label's probability is 1 over their sum.
-    scores = np.where(answered, 1.0 / exponentials.sum(axis=1), 0.0)
+    scores = np.where(answered, _top_probabilities(task, logits), 0.0)
     indices = np.where(answered, logits.argmax(axis=1), -1)
     answer = pb.SingleLabelAnswer(label_indices=indices.tolist())
     packed_floats(answer, pb.SingleLabelAnswer.SCORES_FIELD_NUMBER, scores)
@@ -34,26 +34,27 @@ def single_label_answer(logits: FloatArray, answered: NDArray[np.bool_]) -> pb.S
 
 
 def binary_answer(
-    logits: FloatArray, threshold: float, answered: NDArray[np.bool_]
+    task: TaskConfig, logits: FloatArray, answered: NDArray[np.bool_]
 ) -> pb.BinaryAnswer:
     """Yes or no for each row, [rows, 1]; neither where not `answered`."""
-    probabilities = np.where(answered, sigmoid(logits[:, 0]), 0.0)
-    indices = np.where(answered, probabilities >= threshold, -1)
+    probabilities = np.where(answered, sigmoid(_calibrated(task, logits[:, 0])), 0.0)
+    indices = np.where(answered, probabilities >= task.effective_thresholds[0], -1)
     answer = pb.BinaryAnswer(label_indices=indices.astype(np.int64).tolist())
     packed_floats(answer, pb.BinaryAnswer.PROBABILITIES_FIELD_NUMBER, probabilities)
     return answer
 
 
 def multi_label_answer(
-    logits: FloatArray, thresholds: Sequence[float], answered: NDArray[np.bool_]
+    task: TaskConfig, logits: FloatArray, answered: NDArray[np.bool_]
 ) -> pb.MultiLabelAnswer:
     """The labels of each row that reach their thresholds, [rows, labels]."""
-    probabilities = sigmoid(logits)
-    given = (probabilities >= np.array(thresholds)) & answered[:, None]
+    probabilities = sigmoid(_calibrated(task, logits))
+    given = (probabilities >= np.array(task.effective_thresholds)) & answered[:, None]
     answer = pb.MultiLabelAnswer()
-    for row, chosen in zip(probabilities, given, strict=True):
+    for values, row, chosen in zip(logits, probabilities, given, strict=True):
         indices = np.flatnonzero(chosen)
-        indices = indices[np.argsort(-row[indices], kind="stable")]
+        # By logits: probabilities that round to 1 are alike, and more so at a low temperature.
+        indices = indices[np.argsort(-values[indices], kind="stable")]
         answer.sentences.add(label_indices=indices.tolist(), scores=row[indices].tolist())
     return answer
 
@@ -92,6 +93,18 @@ def sigmoid(logits: FloatArray) -> FloatArray:
     return np.divide(upper, 1 + exponentials, dtype=np.float32)
 
 
+def _calibrated(task: TaskConfig, logits: FloatArray) -> FloatArray:
+    """Logits divided by the task's temperature (Guo et al. 2017, arXiv:1706.04599)."""
+    return np.divide(logits, task.temperature, dtype=np.float32)
+
+
+def _top_probabilities(task: TaskConfig, logits: FloatArray) -> FloatArray:
+    """Softmax probability of the top label of each row, [rows, labels]."""
+    # The largest exponential is 1, so the top label's probability is 1 over their sum.
+    below_top = _calibrated(task, logits - logits.max(axis=1, keepdims=True))
+    return np.divide(1.0, np.exp(below_top).sum(axis=1), dtype=np.float32)
+
+
 def _entities(
     task: TaskConfig, logits: FloatArray, text: str, offsets: Sequence[tuple[int, int]]
 ) -> list[pb.Entity]:
@@ -109,7 +122,7 @@ def _entities(
     words = [(first_word[token][0], last_word[token][1]) for token in tokens]
     rows = logits[tokens]
     best = rows.argmax(axis=1)
-    scores = 1.0 / np.exp(rows - rows.max(axis=1, keepdims=True)).sum(axis=1)
+    scores = _top_probabilities(task, rows)
     return [
         pb.Entity(
             label=span.label,

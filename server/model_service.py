@@ -39,6 +39,7 @@ class ModelService(pb_grpc.ModelServiceServicer):
                     kind=TASK_KINDS[task.kind],
                     labels=task.labels,
                     thresholds=task.effective_thresholds,
+                    temperature=task.temperature,
                 )
                 for task in model.config.tasks
             ],

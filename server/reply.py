@@ -76,14 +76,13 @@ def normalize(vectors: FloatArray) -> FloatArray:
 def _answer_by_sentence(
     result: pb.TaskResult, task: TaskConfig, logits: FloatArray, answered: NDArray[np.bool_]
 ) -> None:
-    thresholds = task.effective_thresholds
     match task.kind:
         case TaskKind.SINGLE_LABEL:
-            result.single_label.CopyFrom(single_label_answer(logits, answered))
+            result.single_label.CopyFrom(single_label_answer(task, logits, answered))
         case TaskKind.BINARY:
-            result.binary.CopyFrom(binary_answer(logits, thresholds[0], answered))
+            result.binary.CopyFrom(binary_answer(task, logits, answered))
         case _:
-            result.multi_label.CopyFrom(multi_label_answer(logits, thresholds, answered))
+            result.multi_label.CopyFrom(multi_label_answer(task, logits, answered))
 
 
 def _duration(seconds: float) -> Duration:

@@ -357,9 +357,10 @@ def test_another_network_has_another_id(encoder_folder, checkpoint, change):
         {"tasks": renamed(labels=("calm", "wilder"))},
         {"tasks": renamed(labels=("wild", "calm"))},
         {"tasks": renamed(name="moods")},
+        {"tasks": renamed(temperature=1.5)},
         {"max_tokens": MAX_TOKENS - 1},
     ],
-    ids=["label", "order", "task", "max-tokens"],
+    ids=["label", "order", "task", "temperature", "max-tokens"],
 )
 def test_another_description_has_another_id(encoder_folder, checkpoint, options):
     made = small_checkpoint(encoder_folder, **options)
@@ -685,7 +686,7 @@ def test_a_description_with_something_left_out(folder, checkpoint):
     file = folder / "twinhead.json"
     data = json.loads(file.read_text())
     same = {"metrics", "provenance", "normalize", "embedding_pooling", "kind", "pooling", "head"}
-    same |= {"revision", "thresholds", "dropout"}
+    same |= {"revision", "thresholds", "temperature", "dropout"}
     for path in json_paths(file):
         file.write_text(json.dumps(removed(data, path)))
         if path[-1] in same and path[-2:] != ("head", "kind"):

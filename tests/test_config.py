@@ -39,6 +39,7 @@ def test_defaults():
     )
     assert task.normalize is False
     assert task.thresholds == ()
+    assert task.temperature == 1
     assert config.revision is None
 
 
@@ -235,6 +236,7 @@ def test_everything_that_can_be_said():
                     residual=True,
                 ),
                 thresholds=(0.75,),
+                temperature=1.5,
             ),
             TaskConfig(name="b", kind=TaskKind.TOKEN, labels=("O", "B-PER", "I-PER")),
         ),
@@ -289,6 +291,21 @@ def test_thresholds_that_are_given(kind, given):
 def test_thresholds_that_are_refused(kind, given, place):
     (fault,) = task_faults(kind=kind, thresholds=given)
     assert fault.startswith(f"{place}: ")
+
+
+@pytest.mark.parametrize("temperature", [1e-6, 0.3, 1, 100])
+@pytest.mark.parametrize("kind", TaskKind)
+def test_temperatures_that_are_given(kind, temperature):
+    task = TaskConfig.model_validate({**MOOD, "kind": kind, "temperature": temperature})
+    assert task.temperature == temperature
+
+
+@pytest.mark.parametrize(
+    "temperature", [0, -1, 1e-300, 100.1, float("nan"), float("inf"), float("-inf"), "warm", None]
+)
+def test_temperatures_that_are_refused(temperature):
+    (fault,) = task_faults(temperature=temperature)
+    assert fault.startswith("tasks.0.temperature: ")
 
 
 @pytest.mark.parametrize(

@@ -38,11 +38,11 @@ def response(kind: TaskKind) -> pb.InferResponse:
     result = pb.TaskResult(name=task.name, kind=TASK_KINDS[kind], labels=task.labels)
     match kind:
         case TaskKind.SINGLE_LABEL:
-            result.single_label.CopyFrom(single_label_answer(ZEROS, ANSWERED))
+            result.single_label.CopyFrom(single_label_answer(task, ZEROS, ANSWERED))
         case TaskKind.BINARY:
-            result.binary.CopyFrom(binary_answer(ZEROS[:, :1], 0.5, ANSWERED))
+            result.binary.CopyFrom(binary_answer(task, ZEROS[:, :1], ANSWERED))
         case TaskKind.MULTI_LABEL:
-            result.multi_label.CopyFrom(multi_label_answer(ZEROS, (0.5, 0.5), ANSWERED))
+            result.multi_label.CopyFrom(multi_label_answer(task, ZEROS, ANSWERED))
         case TaskKind.TOKEN:
             tokens = TokenizedSentence([1, 2, 3], 3, [(0, 0), (2, 4), (0, 0)])
             logits = [np.zeros((3, 2), np.float32), np.zeros((0, 2), np.float32)]

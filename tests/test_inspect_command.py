@@ -16,10 +16,11 @@ TASKS = (
         kind=TaskKind.MULTI_LABEL,
         labels=("a", "b"),
         thresholds=(0.25, 0.75),
+        temperature=0.625,
         normalize=True,
         head=MlpHead(hidden_size=8, layer_norm=True),
     ),
-    TaskConfig(name="spam", kind=TaskKind.BINARY, labels=("no", "yes")),
+    TaskConfig(name="spam", kind=TaskKind.BINARY, labels=("no", "yes"), temperature=1.75),
     TaskConfig(name="names", kind=TaskKind.TOKEN, labels=("O", "B-PER", "I-PER")),
 )
 
@@ -50,6 +51,7 @@ def test_the_starter_model(run_twinhead):
     ):
         assert part in said
     assert "__init__" not in said
+    assert "temperature" not in said  # the starter's are 1
 
 
 def test_each_kind_of_task_and_every_tensor(run_twinhead, saved):
@@ -61,8 +63,9 @@ def test_each_kind_of_task_and_every_tensor(run_twinhead, saved):
         "topic single_label, 30 labels: [t0], [t1], ",
         "[t11] and 18 more linear head on mean pooling, 990 parameters",
         "tags multi_label, 2 labels: a, b mlp head (hidden layer of 8, gelu, layer norm), "
-        "dropout 0.1 on mean pooling, scaled to unit length, 298 parameters thresholds: 0.25, 0.75",
-        "linear head on mean pooling, 33 parameters, threshold 0.5",
+        "dropout 0.1 on mean pooling, scaled to unit length, 298 parameters, temperature 0.625 "
+        "thresholds: 0.25, 0.75",
+        "linear head on mean pooling, 33 parameters, temperature 1.75, threshold 0.5",
         "linear head on every token, 99 parameters",
         "topic.accuracy 0.5",
         "method none",

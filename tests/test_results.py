@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from twinhead.client.results import TaskAnswer, read_result, read_tensor
+from twinhead.client.results import TaskAnswer, read_model, read_result, read_tensor
 from twinhead.server.tensor_wire import float16_tensor, float32_tensor
 from twinhead.v1 import inference_service_pb2 as pb
-from twinhead.v1 import task_kind_pb2
+from twinhead.v1 import model_service_pb2, task_kind_pb2
 
 
 def test_tensors_survive_the_wire_to_the_bit():
@@ -58,3 +58,14 @@ def test_labels_are_named():
     assert result.statuses[2].truncated
     assert result.embeddings is None
     assert result["t"].logits is None
+
+
+def test_what_an_older_worker_does_not_say_of_a_task_is_that_it_has_no_temperature():
+    response = model_service_pb2.GetModelResponse(
+        tasks=[
+            model_service_pb2.TaskInfo(name="old"),
+            model_service_pb2.TaskInfo(name="new", temperature=2.5),
+        ]
+    )
+    tasks = read_model(response).tasks
+    assert {name: task.temperature for name, task in tasks.items()} == {"old": 1.0, "new": 2.5}

@@ -36,16 +36,18 @@ class GetModelResponse(_message.Message):
     def __init__(self, model_version: _Optional[str] = ..., encoder: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[TaskInfo, _Mapping]]] = ..., embedding_dimensions: _Optional[int] = ..., normalize: _Optional[bool] = ..., limits: _Optional[_Union[ModelLimits, _Mapping]] = ..., engine: _Optional[str] = ..., precision: _Optional[str] = ..., device: _Optional[str] = ..., worker_release: _Optional[str] = ...) -> None: ...
 
 class TaskInfo(_message.Message):
-    __slots__ = ("name", "kind", "labels", "thresholds")
+    __slots__ = ("name", "kind", "labels", "thresholds", "temperature")
     NAME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     THRESHOLDS_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: _task_kind_pb2.TaskKind
     labels: _containers.RepeatedScalarFieldContainer[str]
     thresholds: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[_task_kind_pb2.TaskKind, str]] = ..., labels: _Optional[_Iterable[str]] = ..., thresholds: _Optional[_Iterable[float]] = ...) -> None: ...
+    temperature: float
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[_task_kind_pb2.TaskKind, str]] = ..., labels: _Optional[_Iterable[str]] = ..., thresholds: _Optional[_Iterable[float]] = ..., temperature: _Optional[float] = ...) -> None: ...
 
 class ModelLimits(_message.Message):
     __slots__ = ("sentences_per_request", "request_bytes", "tokens_per_sentence", "characters_per_sentence")
