@@ -26,6 +26,8 @@ class RowBatch:
     """The rows themselves, as the file's format gives them."""
     position: int
     """How far the file is read: bytes, or rows where the format counts those."""
+    lines: Sequence[int] | None = None
+    """Line of the file that each row ends on; None where the format has none."""
 
     def as_dicts(self) -> Sequence[Row]:
         """The rows as dicts."""
@@ -38,4 +40,5 @@ class RowBatch:
         part = (
             rows.slice(start, end - start) if isinstance(rows, pa.RecordBatch) else rows[start:end]
         )
-        return RowBatch(self.first_row + start, self.texts[start:end], part, self.position)
+        lines = None if self.lines is None else self.lines[start:end]
+        return RowBatch(self.first_row + start, self.texts[start:end], part, self.position, lines)

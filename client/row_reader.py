@@ -27,6 +27,8 @@ from .row_batch import MAX_CHARACTERS, MAX_ROWS, Row, RowBatch
 
 FORMATS = ("txt", "csv", "jsonl", "parquet")
 TEXT_COLUMNS = ("text", "sentence", "content")
+# In place of a column's name: rows are read as they are, and no text is looked for in them.
+NO_COLUMN = ""
 # A quote that is never closed would otherwise take the rest of the file for one cell.
 _MAX_CELL_CHARACTERS = 64 * 1024 * 1024
 # Small, because progress is told by what has been read, and that includes what is buffered.
@@ -49,7 +51,8 @@ class RowReader(ABC):
         Args:
             path: the file.
             opened: takes what is opened, to be closed in the end, also when this raises.
-            column: name of the column to label; None to choose by the usual names.
+            column: name of the column to label; None to choose by the usual names; NO_COLUMN to
+                take none.
             encoding: of text formats.
 
         Raises:
@@ -104,7 +107,7 @@ class RowReader(ABC):
 
     def _find_column(self, columns: Sequence[str]) -> str:
         if self._column is not None:
-            if self._column in columns:
+            if self._column in columns or self._column == NO_COLUMN:
                 return self._column
             raise self._fail(f"there is no column {self._column!r}; there are {_listed(columns)}")
         if len(columns) == 1:
@@ -180,6 +183,7 @@ class _LineReader(RowReader):
     def _batched(self, rows: Iterator[tuple[str, Row]]) -> Iterator[RowBatch]:
         texts: list[str] = []
         kept: list[Row] = []
+        lines: list[int] = []
         characters, first = 0, 1
         failure: FileError | None = None
         while True:
@@ -190,13 +194,14 @@ class _LineReader(RowReader):
             if kept and (
                 item is None or len(kept) == MAX_ROWS or characters + len(item[0]) > MAX_CHARACTERS
             ):
-                yield RowBatch(first, texts, kept, self._position())
+                yield RowBatch(first, texts, kept, self._position(), lines)
                 first += len(kept)
-                texts, kept, characters = [], [], 0
+                texts, kept, lines, characters = [], [], [], 0
             if item is None:
                 break
             texts.append(item[0])
             kept.append(item[1])
+            lines.append(self._lines_read)
             characters += len(item[0])
         if failure is not None:
             raise failure
@@ -238,8 +243,10 @@ class CsvReader(_LineReader):
             )
         names = [name.strip() for name in header]  # spaces around them need not be said
         self._check_unique(names)
-        self._index = names.index(self._choose_column(names))
-        self.column = header[self._index]
+        chosen = self._choose_column(names)
+        self._index = None if chosen == NO_COLUMN else names.index(chosen)
+        if self._index is not None:
+            self.column = header[self._index]
 
     @property
     @override
@@ -259,7 +266,8 @@ class CsvReader(_LineReader):
                     f"row {number} (line {self._cells.line_num}) has {len(cells)} cells, the "
                     f"header has {len(self._header)}; put quotes around text that holds commas"
                 )
-            yield cells[self._index], dict(zip(self._header, cells, strict=True))
+            text = "" if self._index is None else cells[self._index]
+            yield text, dict(zip(self._header, cells, strict=True))
 
     def _next_row(self, number: int) -> list[str] | None:
         """The next row; None at the end. Blank lines between rows are passed over."""
@@ -317,7 +325,7 @@ class JsonlReader(_LineReader):
             row = cast("dict[str, Any]", row)
             if column is None:
                 column = self._choose_column(list(row))
-            text = row.get(column)
+            text = None if column == NO_COLUMN else row.get(column)
             if text is not None and not isinstance(text, str):
                 raise self._fail(f"{where}: {column!r} is not text but {json.dumps(text)[:40]}")
             yield text or "", row
@@ -339,13 +347,17 @@ class ParquetReader(RowReader):
         names: list[str] = self._schema.names
         self._check_unique(names)
         self._text = self._choose_column(names)
+        if self._text != NO_COLUMN:
+            self._check_text()
+        self.size = self._file.metadata.num_rows
+
+    def _check_text(self) -> None:
         kind = self._schema.field(self._text).type
         if pa.types.is_dictionary(kind):
             kind = kind.value_type
         is_text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
         if not any(check(kind) for check in is_text):
             raise self._fail(f"column {self._text!r} is not text but {kind}")
-        self.size = self._file.metadata.num_rows
 
     @property
     @override
@@ -363,7 +375,9 @@ class ParquetReader(RowReader):
         try:
             for record in self._file.iter_batches(batch_size=MAX_ROWS):
                 record = record.replace_schema_metadata(None)
-                texts = [text or "" for text in record.column(self._text).to_pylist()]
+                texts = [""] * record.num_rows
+                if self._text != NO_COLUMN:
+                    texts = [text or "" for text in record.column(self._text).to_pylist()]
                 first += len(texts)
                 whole = RowBatch(first - len(texts), texts, record, first - 1)
                 yield from _cut_by_characters(whole)

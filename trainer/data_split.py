@@ -1,0 +1,96 @@
+"""Splits of rows by seed, and what is wrong between them: duplicates, conflicts, leaks."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ..model.config import TaskConfig, TaskKind
+from ..model.entity_tags import spans_of
+from .labelled_rows import Label, LabelledRow
+from .run_summary import DataSummary
+
+
+def key_of(row: LabelledRow) -> str:
+    """Rows with the same key have the same text, but for case and spaces."""
+    return " ".join(row.text.casefold().split())
+
+
+def split_rows(
+    rows: Sequence[LabelledRow], share: float, seed: int
+) -> tuple[list[LabelledRow], list[LabelledRow]]:
+    """Set a share of the rows apart; rows of the same text stay together, so nothing leaks.
+
+    Returns:
+        The rows that remain, and those set apart; both keep their order. Each has a row at least
+        if there are two texts.
+    """
+    keys = [key_of(row) for row in rows]
+    texts = list(dict.fromkeys(keys))
+    order = np.random.default_rng(seed).permutation(len(texts))
+    wanted = max(1, round(share * len(rows)))
+    sizes = Counter(keys)
+    apart: set[str] = set()
+    taken = 0
+    for index in order[:-1]:  # one text remains
+        if taken >= wanted:
+            break
+        apart.add(texts[index])
+        taken += sizes[texts[index]]
+    kept = [row for row, key in zip(rows, keys, strict=True) if key not in apart]
+    return kept, [row for row, key in zip(rows, keys, strict=True) if key in apart]
+
+
+def draw_rows(rows: Sequence[LabelledRow], limit: int | None, seed: int) -> list[LabelledRow]:
+    """At most `limit` of the rows, drawn by the seed, in their order."""
+    if limit is None or limit >= len(rows):
+        return list(rows)
+    chosen = np.random.default_rng(seed).choice(len(rows), size=limit, replace=False)
+    return [rows[index] for index in sorted(chosen)]
+
+
+def summarize(
+    dataset: str,
+    split: str,
+    rows: Sequence[LabelledRow],
+    train_keys: frozenset[str],
+    tasks: Mapping[str, TaskConfig],
+) -> DataSummary:
+    """Count labels, repeated texts and, of rows that are not trained on, leaks.
+
+    Args:
+        dataset: name of the data set.
+        split: train, validation or test.
+        rows: its rows.
+        train_keys: keys of all training rows, of every data set.
+        tasks: the tasks by name.
+    """
+    counts: dict[str, Counter[str]] = {}
+    first: dict[str, LabelledRow] = {}
+    duplicates = conflicts = 0
+    for row in rows:
+        for task, label in row.labels.items():
+            counts.setdefault(task, Counter()).update(_counted(tasks[task], label))
+        earlier = first.setdefault(key_of(row), row)
+        if earlier is not row:
+            duplicates += 1
+            conflicts += any(
+                earlier.labels.get(task, label) != label for task, label in row.labels.items()
+            )
+    return DataSummary(
+        dataset=dataset,
+        split=split,
+        rows=len(rows),
+        labels={task: dict(sorted(counted.items())) for task, counted in counts.items()},
+        duplicates=duplicates,
+        conflicts=conflicts,
+        leaks=0 if split == "train" else sum(key_of(row) in train_keys for row in rows),
+    )
+
+
+def _counted(task: TaskConfig, label: Label) -> list[str]:
+    if isinstance(label, str):
+        return [label]
+    if task.kind is TaskKind.TOKEN:
+        return [span.label for span in spans_of(label)]
+    return list(label)

@@ -1,0 +1,109 @@
+"""What a network says of rows with known labels, and how right it is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..model.config import TaskConfig, TaskKind
+from .calibration import fit_temperature
+from .encoded_rows import EncodedRows
+from .metrics import TaskMetrics, measure, measure_tokens
+from .multi_task_model import MultiTaskModel
+from .row_batches import RowBatches
+
+_ROWS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The logits of one task for the rows that have its label."""
+
+    task: TaskConfig
+    rows: NDArray[np.int64]
+    """Indices of these rows."""
+    logits: Sequence[NDArray[np.float32]]
+    """Of each row: [logits], or of a token task [words, labels]."""
+    targets: Sequence[NDArray[np.int64]]
+    """Of each row: a number, [labels], or of a token task [words]."""
+
+    def of(self, chosen: NDArray[np.bool_]) -> "Predictions":
+        """Those of some rows only; one flag for each of `rows`."""
+        kept: list[int] = np.flatnonzero(chosen).tolist()
+        return Predictions(
+            self.task,
+            self.rows[kept],
+            [self.logits[index] for index in kept],
+            [self.targets[index] for index in kept],
+        )
+
+    def measure(self, temperature: float = 1.0) -> TaskMetrics:
+        """The figures; there must be rows."""
+        if self.task.kind is TaskKind.TOKEN:
+            return measure_tokens(self.task, self.logits, self.targets, temperature=temperature)
+        logits, targets = np.stack(self.logits), np.stack(self.targets)
+        return measure(self.task, logits, targets, temperature=temperature)
+
+    def fit_temperature(self) -> float:
+        """The temperature that makes the scores honest on these rows."""
+        if not len(self.rows):
+            return 1.0
+        join = np.concatenate if self.task.kind is TaskKind.TOKEN else np.stack
+        return fit_temperature(self.task.kind, join(self.logits), join(self.targets))
+
+
+def predict(
+    model: MultiTaskModel, batches: RowBatches, chosen: NDArray[np.int64]
+) -> dict[str, Predictions]:
+    """Run the network in evaluation mode on some rows.
+
+    Returns:
+        Task name to predictions, of every task.
+    """
+    found: dict[str, list[tuple[int, NDArray[np.float32]]]] = {
+        task.name: [] for task in batches.tasks
+    }
+    lengths = batches.rows.lengths
+    ordered = chosen[np.argsort(lengths[chosen], kind="stable")]
+    model.eval()
+    with torch.no_grad():
+        for start in range(0, len(ordered), _ROWS_AT_ONCE):
+            part = ordered[start : start + _ROWS_AT_ONCE]
+            position = 0
+            for batch in batches(part):
+                count = len(batch.input_ids)
+                group = part[position : position + count]  # batches keep the order by length
+                position += count
+                for task, logits in model.logits(batch):
+                    rows = group[batch.labelled[task.name].cpu().numpy()]
+                    values = logits.float().cpu().numpy()
+                    found[task.name] += zip(rows.tolist(), values, strict=True)
+    return {
+        task.name: _collected(task, batches.rows, sorted(found[task.name], key=_row_of))
+        for task in batches.tasks
+    }
+
+
+def score_of(metrics: Mapping[str, TaskMetrics], select: str) -> float:
+    """What the best weights are chosen by: a task's main figure, or the mean of all tasks'."""
+    if select != "mean":
+        return metrics[select].primary
+    return sum(measured.primary for measured in metrics.values()) / len(metrics)
+
+
+def _row_of(item: tuple[int, NDArray[np.float32]]) -> int:
+    return item[0]
+
+
+def _collected(
+    task: TaskConfig, rows: EncodedRows, found: Sequence[tuple[int, NDArray[np.float32]]]
+) -> Predictions:
+    indices = np.array([index for index, _ in found], dtype=np.int64)
+    if task.kind is not TaskKind.TOKEN:
+        targets = rows.targets[task.name]
+        return Predictions(task, indices, [logits for _, logits in found], list(targets[indices]))
+    words = [rows.words[task.name][index] for index in indices]
+    logits = [values[tokens] for (_, values), (tokens, _) in zip(found, words, strict=True)]
+    return Predictions(task, indices, logits, [tags for _, tags in words])

@@ -1,0 +1,131 @@
+"""Where the output of the frozen layers is kept, and when it is computed anew."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from accelerate import Accelerator
+
+from ..model.config import TaskKind
+from .freezing import frozen_layers
+from .frozen_prefix import CachedPrefix, FrozenPrefix
+from .multi_task_model import MultiTaskModel
+from .row_batches import RowBatches
+
+_SUFFIX = ".vectors"
+
+
+class PrefixStore:
+    """Keeps one prefix at a time, of the rows of several splits."""
+
+    def __init__(
+        self,
+        folder: Path,
+        bytes_allowed: int,
+        accelerator: Accelerator,
+        progress: Callable[[str, int, int], None],
+    ) -> None:
+        # Processes of one machine share the files, those of others have their own.
+        machine = os.environ.get("GROUP_RANK", "0")
+        self._folder = folder / f"cache-{machine}"
+        self._bytes_allowed = bytes_allowed
+        self._accelerator = accelerator
+        self._progress = progress
+        self._prefix: FrozenPrefix | None = None
+        self._key = ""
+        self.notes: list[str] = []
+        """What was done, for the report."""
+
+    def renew(
+        self, model: MultiTaskModel, splits: Sequence[RowBatches], passes_left: float
+    ) -> None:
+        """Compute the prefix of the layers that are frozen now, and hand it to model and splits.
+
+        Args:
+            model: its network has its frozen layers set.
+            splits: the rows to compute it for, the most important first.
+            passes_left: how often the rows will be seen; where that is once, nothing is gained.
+        """
+        self.drop(model, splits)
+        network = model.network
+        layers = frozen_layers(network)
+        if layers == 0 or passes_left <= 1:
+            return
+        tasks = network.config.tasks
+        prefix = FrozenPrefix(
+            network,
+            layers,
+            [task.pooling for task in tasks if task.kind is not TaskKind.TOKEN],
+            every_token=any(task.kind is TaskKind.TOKEN for task in tasks),
+            pass_tokens=splits[0].pass_tokens,
+        )
+        self._prefix, self._key = prefix, prefix.key
+        started, left = time.monotonic(), self._bytes_allowed
+        kept = rows = 0
+        wanted: set[Path] = set()
+        caches: list[CachedPrefix] = []
+        for batches in splits:
+            cached = CachedPrefix(prefix, batches.rows, left)
+            digest = hashlib.sha256(batches.rows.ids.tobytes() + batches.rows.starts.tobytes())
+            file = self._folder / f"{self._key}-{digest.hexdigest()[:16]}-{cached.kept}{_SUFFIX}"
+            wanted.add(file)
+            self._fill(cached, file)
+            cached.open(file)
+            caches.append(cached)
+            left -= cached.bytes
+            kept, rows = kept + cached.kept, rows + len(batches.rows)
+        model.split = prefix.split
+        for batches, cached in zip(splits, caches, strict=True):
+            batches.prefix = cached
+        if self._accelerator.is_local_main_process:
+            for file in self._folder.glob(f"*{_SUFFIX}"):
+                if file not in wanted:
+                    file.unlink()
+        what = "the encoder" if layers is None else f"embeddings and {layers} layers"
+        part = "all" if kept == rows else f"{kept:,} of {rows:,}"
+        self.notes.append(
+            f"The output of the frozen part ({what}, in evaluation mode) was computed once for "
+            f"{part} rows: {(self._bytes_allowed - left) / 1e6:,.0f} MB on disk, "
+            f"{time.monotonic() - started:.1f} s."
+        )
+
+    def drop(self, model: MultiTaskModel, splits: Sequence[RowBatches]) -> None:
+        """All layers run again."""
+        self._prefix = None
+        model.split = None
+        for batches in splits:
+            batches.prefix = None
+
+    def drop_if_stale(self, model: MultiTaskModel, splits: Sequence[RowBatches]) -> None:
+        """All layers run again, if the frozen weights are not those it was computed with."""
+        if self._prefix is not None and self._prefix.key != self._key:
+            self.drop(model, splits)
+
+    def remove(self) -> None:
+        """Delete its files."""
+        if self._accelerator.is_local_main_process and self._folder.is_dir():
+            for file in self._folder.iterdir():
+                file.unlink()
+            self._folder.rmdir()
+
+    def _fill(self, cached: CachedPrefix, file: Path) -> None:
+        if not cached.kept or file.is_file():  # an interrupted run has left it
+            return
+        accelerator = self._accelerator
+        partial = file.with_suffix(".partial")
+        if accelerator.is_local_main_process:
+            cached.make_file(partial)
+        accelerator.wait_for_everyone()
+        machines = accelerator.num_processes // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        cached.fill(
+            partial,
+            lambda done, total: self._progress("frozen layers", done, total),
+            part=accelerator.local_process_index,
+            parts=accelerator.num_processes // machines,
+        )
+        accelerator.wait_for_everyone()
+        if accelerator.is_local_main_process:
+            partial.replace(file)
+        accelerator.wait_for_everyone()

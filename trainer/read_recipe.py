@@ -1,0 +1,252 @@
+"""Recipes from TOML, with every fault told at once."""
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from ..client.errors import FileError
+from ..model.config import TaskKind, describe_faults
+from ..model.encoder import find_encoder
+from ..model.errors import EncoderNotFoundError
+from .errors import RecipeError
+from .labelled_rows import columns_of
+from .recipe import SPLITS, DataRecipe, ModelRecipe, Recipe, Weighting
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+def find_recipe(name: str) -> Path:
+    """A recipe's file, or the one of that name that Twinhead brings along.
+
+    Raises:
+        RecipeError: there is neither.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    shipped = {file.stem: file for file in sorted(RECIPES.glob("*.toml"))}
+    if name in shipped:
+        return shipped[name]
+    raise RecipeError(
+        f"there is no file {name}, and no recipe of that name; there are {', '.join(shipped)}"
+    )
+
+
+def read_recipe(file: Path, folder: Path | None = None, settings: Sequence[str] = ()) -> Recipe:
+    """Read and check a recipe, the data files' columns included.
+
+    Args:
+        file: the TOML file.
+        folder: what the paths of data files start from; None for the recipe's own folder. A
+            relative folder of an encoder or checkpoint starts from the current one, as a name of
+            the Hub looks the same.
+        settings: `key=value` pairs that replace what the file says, such as `training.epochs=1`;
+            values are TOML, or else text. Paths in them start from the current folder.
+
+    Raises:
+        RecipeError: naming every fault with its key.
+    """
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{file} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{file} is not valid TOML: {error}") from error
+    for setting in settings:
+        _apply(tables, setting)
+
+    # Section by section: those without a fault are looked at together although others have some.
+    sections: dict[str, Any] = {}
+    faults = [f"{key}: no such section" for key in tables if key not in Recipe.model_fields]
+    for name, field in Recipe.model_fields.items():
+        if name not in tables:
+            if field.is_required():
+                faults.append(f"{name}: the section is missing")
+            else:
+                sections[name] = field.default
+            continue
+        adapter: TypeAdapter[Any] = TypeAdapter(field.rebuild_annotation())
+        try:
+            sections[name] = adapter.validate_python(tables[name])
+        except ValidationError as error:
+            faults += [_line(name, fault) for fault in describe_faults(error)]
+    start = folder or file.parent
+    faults += _faults_of_model(sections)
+    faults += _faults_of_data(sections, start)
+    faults += _faults_between(sections)
+    if faults:
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        raise RecipeError(f"{file} has {count}:\n" + "\n".join(f"  {fault}" for fault in faults))
+    return _resolved(Recipe(**sections), start)
+
+
+def _line(section: str, fault: str) -> str:
+    key, colon, message = fault.partition(": ")
+    # A fault of the section as a whole has no key of its own.
+    return f"{section}.{key}: {message}" if colon and " " not in key else f"{section}: {fault}"
+
+
+def _apply(tables: dict[str, Any], setting: str) -> None:
+    key, equals, value = setting.partition("=")
+    *parents, last = key.strip().split(".")
+    if not equals or not last:
+        raise RecipeError(f"{setting!r} is not of the form section.key=value")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    table: Any = tables
+    for name in parents:
+        if isinstance(table, list):
+            table = _item(table, name, setting)
+        else:
+            table = table.setdefault(name, {})
+        if not isinstance(table, dict | list):
+            raise RecipeError(f"{setting!r}: {name} has no keys")
+    if isinstance(table, list):
+        raise RecipeError(f"{setting!r}: say which item, by its number or name")
+    if parents and parents[0] == "data" and last in SPLITS and "hub" not in table:
+        # Typed on a command line, a path starts where the command does.
+        files = [parsed] if isinstance(parsed, str) else parsed
+        parsed = [str(Path(file).absolute()) for file in files if isinstance(file, str)]
+    table[last] = parsed
+
+
+def _item(items: list[Any], name: str, setting: str) -> Any:
+    for index, item in enumerate(items):
+        if name == str(index) or (isinstance(item, dict) and item.get("name") == name):
+            return item
+    raise RecipeError(f"{setting!r}: there is no item {name}")
+
+
+def _faults_of_model(sections: Mapping[str, Any]) -> Iterator[str]:
+    model: ModelRecipe | None = sections.get("model")
+    if model is None:
+        return
+    if model.checkpoint is not None:
+        if not Path(model.checkpoint, "twinhead.json").is_file():
+            yield f"model.checkpoint: {model.checkpoint} has no twinhead.json"
+        return
+    try:
+        encoder = find_encoder(model.encoder, model.revision)
+    except EncoderNotFoundError as error:
+        yield f"model.encoder: {error}"
+        return
+    if "freezing" in sections:
+        config = json.loads((encoder / "config.json").read_text(encoding="utf-8"))
+        layers = config.get("num_hidden_layers", config.get("n_layers"))
+        yield from _faults_of_layers(sections, layers)
+
+
+def _faults_of_layers(sections: Mapping[str, Any], layers: int | None) -> Iterator[str]:
+    for key, rules in _freezing_rules(sections):
+        for rule in rules:
+            kind, _, number = rule.partition(":")
+            if layers is not None and kind in ("below", "top") and int(number) > layers:
+                yield f"{key}: {rule}: the encoder has {layers} layers"
+
+
+def _freezing_rules(sections: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[str]]]:
+    freezing = sections["freezing"]
+    yield "freezing.freeze", freezing.freeze
+    for index, stage in enumerate(freezing.stages):
+        yield f"freezing.stages.{index}.freeze", stage.freeze
+
+
+def _faults_of_data(sections: Mapping[str, Any], folder: Path) -> Iterator[str]:
+    data: Sequence[DataRecipe] = sections.get("data", ())
+    names = [source.name for source in data]
+    for index, source in enumerate(data):
+        if source.name in names[:index]:
+            yield f"data.{index}.name: {source.name!r} stands there twice"
+        if source.hub is not None:
+            continue
+        for split in SPLITS:
+            for file in getattr(source, split):
+                for fault in _faults_of_file(source, folder / file):
+                    yield f"data.{index}.{split}: {fault}"
+
+
+def _faults_of_file(source: DataRecipe, file: Path) -> Iterator[str]:
+    if not file.is_file():
+        yield f"there is no file {file}"
+        return
+    wanted = [source.words or source.text, *(labels.column for labels in source.tasks.values())]
+    try:
+        columns = columns_of(file, wanted)
+    except FileError as error:
+        yield str(error)
+        return
+    for column in wanted:
+        if column not in columns:
+            yield f"{file} has no column {column!r}; it has {', '.join(columns)}"
+
+
+def _faults_between(sections: Mapping[str, Any]) -> Iterator[str]:
+    """What fits only together: task names, labels and weights."""
+    model: ModelRecipe | None = sections.get("model")
+    if model is None or model.checkpoint is not None:
+        return  # a checkpoint's tasks are known when it is loaded
+    tasks = {task.name: task for task in model.tasks}
+    listed = ", ".join(tasks)
+    data: Sequence[DataRecipe] | None = sections.get("data")
+    for index, source in enumerate(data or ()):
+        for name in source.tasks:
+            if name not in tasks:
+                yield f"data.{index}.tasks.{name}: the model has no such task, only {listed}"
+            elif tasks[name].kind is TaskKind.TOKEN and source.words is None:
+                yield f"data.{index}.words: must be set, as {name} is a token task"
+    if data is not None:
+        fed = {name for source in data for name in source.tasks}
+        for index, task in enumerate(model.tasks):
+            if task.name not in fed:
+                yield f"model.tasks.{index}: no data set has labels of {task.name}"
+    if "freezing" in sections:
+        for key, rules in _freezing_rules(sections):
+            for rule in rules:
+                kind, _, name = rule.partition(":")
+                if kind == "head" and name not in tasks:
+                    yield f"{key}: {rule}: the model has no such task, only {listed}"
+    if "loss" in sections:
+        yield from _faults_of_loss(sections["loss"], tasks, listed)
+    if "training" in sections and (select := sections["training"].select) not in ("mean", *tasks):
+        yield f"training.select: {select!r} is neither mean nor a task ({listed})"
+
+
+def _faults_of_loss(loss: Any, tasks: Mapping[str, Any], listed: str) -> Iterator[str]:
+    if loss.weighting is Weighting.ALPHA and len(tasks) != 2:
+        yield f"loss.alpha: balances two tasks, but the model has {len(tasks)}"
+    if loss.weights and loss.weighting is not Weighting.FIXED:
+        yield 'loss.weights: are read only with weighting = "fixed"'
+    for key in ("weights", "class_weights"):
+        for name in getattr(loss, key):
+            if name not in tasks:
+                yield f"loss.{key}.{name}: the model has no such task, only {listed}"
+    for name, weights in loss.class_weights.items():
+        task = tasks.get(name)
+        if task is None:
+            continue
+        if isinstance(weights, str):
+            if task.kind is TaskKind.MULTI_LABEL:
+                yield f"loss.class_weights.{name}: balanced is not for multi-label tasks"
+            continue
+        for label in weights:
+            if task.labels and label not in task.labels:
+                yield f"loss.class_weights.{name}.{label}: the task has no such label"
+
+
+def _resolved(recipe: Recipe, folder: Path) -> Recipe:
+    """With the paths of its files as they are from here."""
+
+    def resolve(source: DataRecipe) -> DataRecipe:
+        if source.hub is not None:
+            return source
+        paths = {
+            split: tuple(str(folder / file) for file in getattr(source, split)) for split in SPLITS
+        }
+        return source.model_copy(update=paths)
+
+    return recipe.model_copy(update={"data": tuple(resolve(source) for source in recipe.data)})

@@ -1,0 +1,72 @@
+"""Rows of one split, as padded batches on the device, with what is cached of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..model.config import TaskConfig
+from .encoded_rows import EncodedRows
+from .frozen_prefix import CachedPrefix
+from .padded_batch import PaddedBatch, cut_by_tokens, make_batch
+
+
+@dataclass
+class RowBatches:
+    """Makes the batches of some rows."""
+
+    rows: EncodedRows
+    tasks: Sequence[TaskConfig]
+    device: torch.device
+    pass_tokens: int
+    """Padded tokens of one group at most."""
+    prefix: CachedPrefix | None = None
+    """Where the output of the frozen layers comes from; None where all layers run."""
+
+    def __call__(self, chosen: NDArray[np.int64]) -> list[PaddedBatch]:
+        """Rows in groups of like length."""
+        if not len(chosen):
+            return []
+        if self.prefix is not None and self.prefix.prefix.poolings:
+            # No tokens, no padding: one group.
+            vectors = torch.from_numpy(np.concatenate(self.prefix.vectors(chosen)))
+            pooled = self.prefix.prefix.pooled(vectors)
+            return [self._on_device(make_batch(self.rows, chosen, self.tasks, pooled=pooled))]
+        groups = cut_by_tokens(self.rows.lengths, chosen, self.pass_tokens)
+        return [
+            self._on_device(
+                make_batch(self.rows, group, self.tasks, hidden=self._hidden(self.prefix, group))
+            )
+            for group in groups
+        ]
+
+    def _hidden(self, prefix: CachedPrefix | None, group: NDArray[np.int64]) -> torch.Tensor | None:
+        if prefix is None:
+            return None
+        vectors = prefix.vectors(group)
+        longest = max(len(row) for row in vectors)
+        hidden = np.zeros((len(group), longest, prefix.prefix.width), dtype=np.float32)
+        for position, row in enumerate(vectors):
+            hidden[position, : len(row)] = row
+        return torch.from_numpy(hidden)
+
+    def _on_device(self, batch: PaddedBatch) -> PaddedBatch:
+        if self.device.type == "cpu":
+            return batch
+
+        def move(tensor: torch.Tensor) -> torch.Tensor:
+            return tensor.to(self.device, non_blocking=True)
+
+        return replace(
+            batch,
+            input_ids=move(batch.input_ids),
+            mask=move(batch.mask),
+            hidden=None if batch.hidden is None else move(batch.hidden),
+            pooled=None
+            if batch.pooled is None
+            else {name: move(part) for name, part in batch.pooled.items()},
+            labelled={name: move(rows) for name, rows in batch.labelled.items()},
+            targets={name: move(rows) for name, rows in batch.targets.items()},
+        )

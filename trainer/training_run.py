@@ -1,0 +1,399 @@
+"""A run of a recipe: everything that the loop's lines need."""
+
+import json
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+
+from ..model.config import TaskKind
+from ..model.layers import set_dropout
+from ..model.network import Network
+from .encoded_rows import EncodedRows
+from .errors import DivergedError, RunError
+from .freezing import freeze, set_modes
+from .history import History, Record, StageRecord, StepRecord, ValidationRecord
+from .losses import LossWeights, TaskLoss, class_weights
+from .metrics import TaskMetrics
+from .multi_task_model import MultiTaskModel
+from .optimizer import make_optimizer, rate_course
+from .padded_batch import CPU_PASS_TOKENS, GPU_PASS_TOKENS
+from .predictions import Predictions, predict, score_of
+from .prefix_store import PrefixStore
+from .recipe import Recipe, Stage
+from .row_batches import RowBatches
+from .run_state import RunState, load_state, save_state, save_tensors
+from .step_plan import StepPlan
+
+# Seconds between two records of steps; each costs a synchronisation and a line of history.
+_LOG_SECONDS = 1.0
+
+Indices = NDArray[np.int64]
+
+
+class TrainingRun:
+    """One run: its model, data, optimizer and state."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        network: Network,
+        splits: dict[str, EncodedRows],
+        folder: Path,
+        accelerator: Accelerator,
+        fingerprint: str,
+        *,
+        observe: Callable[[Record], None],
+        progress: Callable[[str, int, int], None],
+    ) -> None:
+        """Set a run up at its first step.
+
+        Args:
+            recipe: what to do.
+            network: the network to train.
+            splits: train, validation and test rows.
+            folder: where state and history are kept.
+            accelerator: device, precision, processes.
+            fingerprint: digest of the recipe and the data.
+            observe: is shown each record of the history, in the main process.
+            progress: is told how far long work is: what, rows done, rows in all.
+        """
+        self.recipe = recipe
+        self.folder = folder
+        self.accelerator = accelerator
+        self.processes = accelerator.num_processes
+        self.network = network
+        self.splits = splits
+        self.state = RunState(fingerprint)
+        self.history = History()
+        self._observe = observe
+
+        if recipe.training.dropout is not None:
+            set_dropout(network.encoder, recipe.training.dropout)
+        tasks = network.config.tasks
+        train = splits["train"]
+        self._loss_of = {
+            task.name: TaskLoss(
+                task,
+                class_weights(
+                    task, recipe.loss.class_weights.get(task.name), train.targets[task.name]
+                ),
+                recipe.loss.label_smoothing,
+            )
+            for task in tasks
+        }
+        weights = LossWeights(recipe.loss, [task.name for task in tasks])
+        self.bare_model = MultiTaskModel(network, self._loss_of, weights).to(accelerator.device)
+        self.model: Any = self.bare_model
+        """The model as the loop calls it: wrapped, when there are several processes."""
+        # From random numbers of its own: the network's first weights are the same for any data.
+        sets = [np.flatnonzero(train.dataset == index) for index in range(len(recipe.data))]
+        self.plan = StepPlan(sets, recipe.sampling, recipe.training.seed)
+        self.steps = self.plan.steps_per_epoch * recipe.training.epochs
+        self.optimizer = make_optimizer(self.bare_model, recipe.training)
+        self.rates = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, rate_course(recipe.training, self.steps)
+        )
+        self.train_batches = self._row_batches(train)
+        self._validation_batches = self._row_batches(splits["validation"])
+        self._cached_splits = (self.train_batches, self._validation_batches)
+        self.prefix = PrefixStore(
+            folder, int(recipe.freezing.cache_gigabytes * 1e9), accelerator, progress
+        )
+        self._losses: list[tuple[torch.Tensor, dict[str, torch.Tensor], int]] = []
+        self._step_started = self._logged = self._saved = self._ticked = time.monotonic()
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that writes files and speaks."""
+        return self.accelerator.is_main_process
+
+    @property
+    def epoch(self) -> float:
+        """Epochs done."""
+        return self.state.step / self.plan.steps_per_epoch
+
+    # -- the loop's lines, in its order --
+
+    def begin_stages_that_are_due(self) -> None:
+        """Freeze and thaw what the recipe says for this point."""
+        if self.state.stage == 0:
+            self._begin_stage("start")
+        while (stage := self._next_stage()) is not None and stage.epoch is not None:
+            if self.state.step < stage.epoch * self.plan.steps_per_epoch:
+                break
+            self._begin_stage(f"epoch {stage.epoch}")
+
+    def seed_step(self) -> None:
+        """Every step has random numbers of its own, so that a resumed run has the same ones."""
+        process = self.accelerator.process_index
+        seeds = np.random.SeedSequence([self.recipe.training.seed, self.state.step, process])
+        seed = int(seeds.generate_state(1)[0])
+        # Not torch.manual_seed: without a GPU it remembers each call, with its traceback.
+        torch.default_generator.manual_seed(seed)
+        if self.accelerator.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+
+    def sizes(self, batches: Sequence[Indices]) -> dict[str, float]:
+        """By what the losses of each task in a step are divided, over all processes."""
+        rows = self.splits["train"]
+        together = np.concatenate(batches)
+        sizes: dict[str, float] = {}
+        for task in self.network.config.tasks:
+            targets = rows.targets[task.name]
+            if task.kind is TaskKind.TOKEN:
+                found = np.concatenate(
+                    [targets[rows.starts[index] : rows.starts[index + 1]] for index in together]
+                )
+            else:
+                found = targets[together]
+            if (size := self._loss_of[task.name].size(found)) > 0:
+                sizes[task.name] = size
+        return sizes
+
+    @contextmanager
+    def gradients(self, *, last: bool) -> Generator[None]:
+        """Where several batches make a step, processes wait for each other in the last only."""
+        with self.accelerator.autocast():
+            if last or self.processes == 1:
+                yield
+            else:
+                with self.model.no_sync():
+                    yield
+
+    def own_share(self, batch: Indices) -> Indices:
+        """The rows of a batch that this process works on."""
+        return batch[self.accelerator.process_index :: self.processes]
+
+    def check_finite(self, loss: torch.Tensor, rows: Indices) -> None:
+        """Stop, with the rows written down, when a loss is not finite."""
+        if bool(torch.isfinite(loss)):
+            return
+        file = self.folder / f"diverged-step-{self.state.step + 1}.jsonl"
+        with file.open("w", encoding="utf-8") as stream:
+            for index in rows:
+                row = self.splits["train"].rows[index]
+                data = {"text": row.text, "labels": row.labels, "origin": row.origin}
+                stream.write(json.dumps(data, ensure_ascii=False) + "\n")
+        raise DivergedError(
+            f"the loss of step {self.state.step + 1} is {loss.item()}: the batch is in {file}; a "
+            "lower learning_rate or clip_norm may help"
+        )
+
+    def note_losses(self, loss: torch.Tensor, losses: dict[str, torch.Tensor], rows: int) -> None:
+        """Keep losses until they are logged, without waiting for the device."""
+        kept = {name: value.detach() for name, value in losses.items()}
+        self._losses.append((loss.detach(), kept, rows))
+
+    def clip_gradients(self) -> None:
+        """Scale the gradients down to the norm of the recipe."""
+        if self.recipe.training.clip_norm:
+            groups = self.optimizer.param_groups
+            trained = [p for group in groups for p in group["params"] if p.grad is not None]
+            self.accelerator.clip_grad_norm_(trained, self.recipe.training.clip_norm)
+
+    def log_step_if_due(self) -> None:
+        """Add a record of the steps since the last one: every second, and before a validation."""
+        now = time.monotonic()
+        self.state.seconds += now - self._ticked
+        self._ticked = now
+        if now - self._logged < _LOG_SECONDS and not self.validation_is_due():
+            return
+        by_task: dict[str, list[float]] = {}
+        for _, losses, _ in self._losses:
+            for name, value in losses.items():
+                by_task.setdefault(name, []).append(float(value) * self.processes)
+        rate = self.rates.get_last_lr()
+        highest = max(
+            group_rate
+            for group_rate, group in zip(rate, self.optimizer.param_groups, strict=True)
+            if group["initial_lr"] <= self.recipe.training.learning_rate
+        )
+        self._record(
+            StepRecord(
+                step=self.state.step,
+                epoch=self.epoch,
+                loss=float(np.mean([float(loss) for loss, _, _ in self._losses])),
+                losses={name: float(np.mean(values)) for name, values in by_task.items()},
+                weights=self.bare_model.weights.values,
+                learning_rate=float(highest),
+                rows_per_second=sum(rows for _, _, rows in self._losses)
+                / max(now - self._logged, 1e-9),
+            )
+        )
+        self._losses.clear()
+        self._logged = now
+
+    def validation_is_due(self) -> bool:
+        """After each epoch, or as often as the recipe says; and in the end."""
+        every = self.recipe.training.validate_every or self.plan.steps_per_epoch
+        return self.state.step % every == 0 or self.state.step == self.steps
+
+    def validate(self) -> dict[str, TaskMetrics]:
+        """Figures of each task that has validation rows."""
+        rows = np.arange(len(self.splits["validation"]))
+        with self.accelerator.autocast():
+            predictions = predict(self.bare_model, self._validation_batches, rows)
+        set_modes(self.network)
+        return {
+            name: predicted.measure()
+            for name, predicted in predictions.items()
+            if predicted.rows.size
+        }
+
+    def keep_if_best(self, metrics: dict[str, TaskMetrics]) -> None:
+        """Write the trained weights down if they are the best so far."""
+        score = score_of(metrics, self.recipe.training.select)
+        best = self.state.best_score is None or score > self.state.best_score
+        if best:
+            self.state.best_score, self.state.best_step = score, self.state.step
+            self.state.stalled = 0
+            if self.is_main:
+                save_tensors(self._best_file(self.state.step), self._trained_tensors())
+        else:
+            self.state.stalled += 1
+        now = time.monotonic()
+        self.state.seconds += now - self._ticked
+        self._ticked = self._logged = now
+        self._record(
+            ValidationRecord(
+                step=self.state.step,
+                epoch=self.epoch,
+                seconds=self.state.seconds,
+                score=score,
+                best=best,
+                figures={name: dict(measured.figures) for name, measured in metrics.items()},
+            )
+        )
+
+    def react_to_stall(self) -> None:
+        """Thaw the next part, or stop, when validation has not become better for long enough."""
+        stage = self._next_stage()
+        stalled, patience = self.state.stalled, self.recipe.training.patience
+        if stage is not None:
+            if stage.epoch is None and stalled >= self.recipe.freezing.stalled_after:
+                self._begin_stage("validation stalled")
+        elif patience is not None and stalled >= patience:
+            self.state.stopped = f"no better score in {stalled} validations"
+
+    def save_if_due(self) -> None:
+        """Save the state after each validation, and every few minutes."""
+        minutes = (time.monotonic() - self._saved) / 60
+        if self.is_main and (
+            self.validation_is_due() or minutes >= self.recipe.training.save_minutes
+        ):
+            save_state(self._state_file, self.state, self.bare_model, self.optimizer)
+            for file in self.folder.glob("best-*.safetensors"):
+                if file != self._best_file(self.state.best_step):
+                    file.unlink()
+            self._saved = time.monotonic()
+
+    # -- what surrounds the loop --
+
+    def resume(self) -> None:
+        """Go on where the run was saved.
+
+        Raises:
+            RunError: there is nothing to resume, or it does not fit.
+        """
+        if not self._state_file.is_file():
+            raise RunError(f"{self.folder} has no run that can be resumed")
+        self.state = load_state(
+            self._state_file, self.state.fingerprint, self.bare_model, self.optimizer
+        )
+        self.rates.last_epoch = self.state.step - 1
+        self.rates.step()
+        if self.is_main:
+            self.history = History.read(self.folder / "history.jsonl", self.state.step)
+        if self.state.stage:
+            self._apply_stage(self.state.stage - 1)
+        self._ticked = self._logged = self._saved = time.monotonic()
+
+    def start(self) -> None:
+        """Begin anew: leftovers of an earlier run in the folder go."""
+        if self.is_main:
+            for file in [*self.folder.glob("best-*.safetensors"), self._state_file]:
+                file.unlink(missing_ok=True)
+            self.history = History.read(self.folder / "history.jsonl", -1)
+
+    def restore_best(self) -> None:
+        """Put the best weights into the network."""
+        from safetensors.torch import load_file
+
+        self.accelerator.wait_for_everyone()
+        best = load_file(self._best_file(self.state.best_step))
+        with torch.no_grad():
+            for name, parameter in self.network.named_parameters():
+                if name in best:
+                    parameter.copy_(best[name])
+        self.prefix.drop_if_stale(self.bare_model, self._cached_splits)
+
+    def predict(self, split: str, chosen: Indices) -> dict[str, Predictions]:
+        """Predictions of each task for some rows of a split."""
+        cached = {"train": self.train_batches, "validation": self._validation_batches}
+        batches = cached.get(split) or self._row_batches(self.splits[split])
+        with self.accelerator.autocast():
+            return predict(self.bare_model, batches, chosen)
+
+    def clean_up(self) -> None:
+        """Remove what only resuming needs."""
+        for file in [*self.folder.glob("best-*.safetensors"), self._state_file]:
+            file.unlink(missing_ok=True)
+        self.prefix.remove()
+
+    @property
+    def _state_file(self) -> Path:
+        return self.folder / "state.safetensors"
+
+    def _best_file(self, step: int) -> Path:
+        return self.folder / f"best-{step}.safetensors"
+
+    def _record(self, record: Record) -> None:
+        if self.is_main:
+            self.history.add(record)
+            self._observe(record)
+
+    def _row_batches(self, rows: EncodedRows) -> RowBatches:
+        device = self.accelerator.device
+        budget = CPU_PASS_TOKENS if device.type == "cpu" else GPU_PASS_TOKENS
+        return RowBatches(rows, self.network.config.tasks, device, budget)
+
+    def _trained_tensors(self) -> dict[str, torch.Tensor]:
+        return {
+            name: parameter.detach()
+            for name, parameter in self.network.named_parameters()
+            if parameter in self.optimizer.state
+        }
+
+    def _rules(self, stage: int) -> tuple[str, ...]:
+        freezing = self.recipe.freezing
+        return freezing.freeze if stage == 0 else freezing.stages[stage - 1].freeze
+
+    def _next_stage(self) -> Stage | None:
+        stages = self.recipe.freezing.stages
+        begun = self.state.stage - 1
+        return stages[begun] if begun < len(stages) else None
+
+    def _begin_stage(self, reason: str) -> None:
+        self.state.stage += 1
+        self.state.stalled = 0
+        parts = self._apply_stage(self.state.stage - 1)
+        rules = self._rules(self.state.stage - 1)
+        self._record(StageRecord(self.state.step, self.epoch, reason, rules, parts))
+
+    def _apply_stage(self, stage: int) -> Any:
+        parts = freeze(self.network, self._rules(stage))
+        if self.processes > 1:
+            # Anew for each stage: the wrapper remembers which parameters have gradients.
+            self.model = self.accelerator.prepare_model(self.bare_model)
+        if self.recipe.freezing.cache:
+            passes = self.recipe.training.epochs - self.epoch
+            self.prefix.renew(self.bare_model, self._cached_splits, passes)
+        set_modes(self.network)
+        return parts
