@@ -29,6 +29,12 @@ _COMMANDS = {
     "demo": _Entry(
         "twinhead.client.demo_command", "demo", "Start a worker and label a file with it."
     ),
+    "evaluate": _Entry(
+        "twinhead.trainer.evaluate_command",
+        "evaluate",
+        "Measure a model on labelled rows.",
+        extra="trainer",
+    ),
     "import": _Entry(
         "twinhead.model.import_command",
         "import_command",
@@ -43,6 +49,9 @@ _COMMANDS = {
     ),
     "label": _Entry("twinhead.client.label_command", "label", "Add labels to every row of a file."),
     "serve": _Entry("twinhead.server.serve_command", "serve", "Run a worker.", extra="starter"),
+    "train": _Entry(
+        "twinhead.trainer.train_command", "train", "Train a model on your files.", extra="trainer"
+    ),
 }
 
 

@@ -6,7 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twinhead.model.config import TaskConfig, TaskKind
 from twinhead.trainer.calibration import HIGHEST, LOWEST, fit_temperature
-from twinhead.trainer.metrics import UNLABELLED, measure, measure_tokens, negative_log_likelihood
+from twinhead.trainer.encoded_rows import MISSING
+from twinhead.trainer.likelihood import negative_log_likelihood
+from twinhead.trainer.metrics import measure
+from twinhead.trainer.token_metrics import measure_tokens
 
 LABELS = ("a", "b", "c", "d")
 ROWS = 40_000
@@ -73,7 +76,7 @@ def test_words_without_label_are_left_out():
     wanted = fit_temperature(TaskKind.TOKEN, logits[::2], targets[::2])
     assert wanted == fit_temperature(TaskKind.SINGLE_LABEL, logits[::2], targets[::2])
     holes = targets.copy()
-    holes[1::2] = UNLABELLED
+    holes[1::2] = MISSING
     assert fit_temperature(TaskKind.TOKEN, logits, holes) == wanted
 
 
@@ -96,7 +99,7 @@ def test_tokens_fit_what_measure_tokens_reports():
         (TaskKind.SINGLE_LABEL, np.zeros((0, 4)), np.zeros(0, int)),
         (TaskKind.BINARY, np.zeros((0, 1)), np.zeros(0, int)),
         (TaskKind.MULTI_LABEL, np.zeros((0, 4)), np.zeros((0, 4), int)),
-        (TaskKind.TOKEN, np.zeros((2, 4)), np.full(2, UNLABELLED)),
+        (TaskKind.TOKEN, np.zeros((2, 4)), np.full(2, MISSING)),
         # Every temperature is as good as any other.
         (TaskKind.SINGLE_LABEL, np.zeros((5, 4)), np.zeros(5, int)),
         (TaskKind.BINARY, np.zeros((5, 1)), np.ones(5, int)),

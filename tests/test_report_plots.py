@@ -1,94 +1,15 @@
-"""The plots: what they show, and that they are the page's own."""
+"""The plots: what they show."""
 
-import sys
+import re
 
-import matplotlib
-import pytest
-from test_report import SCRIPT, Page, make_history
-from twinhead.trainer.history import History, Part, StageRecord, StepRecord
-from twinhead.trainer.metrics import ReliabilityBin
-from twinhead.trainer.report_plots import (
-    changing_weights,
-    confusion_matrix,
-    freezing_timeline,
-    one_line,
-    reliability_diagram,
-    schedule,
-    short_count,
-    shortened,
-    task_curves,
-)
-
-BINS = (ReliabilityBin(0.3, 0.2, 5), ReliabilityBin(0.93, 0.9, 60))
+from html_page import Page
+from twinhead.trainer.history import Part, StageRecord
+from twinhead.trainer.report_plots import confusion_matrix, freezing_timeline, reliability_diagram
+from twinhead.trainer.task_metrics import ReliabilityBin
 
 
 def words_of(svg):
     return Page(svg).texts[None].split()
-
-
-def drawn():
-    history = make_history(["topic", "mood"])
-    return [
-        task_curves(history, "topic", ["accuracy", "macro_f1"], 160),
-        schedule(history),
-        freezing_timeline(history.stages, 3),
-        confusion_matrix(["a|b", SCRIPT], [[31, 2], [0, 17]]),
-        reliability_diagram(BINS),
-    ]
-
-
-def test_the_same_plot_is_the_same_text_in_any_style():
-    first = drawn()
-    assert "matplotlib.pyplot" not in sys.modules  # which has global state, and picks a backend
-    before = {name: value for name, value in matplotlib.rcParams.items() if name != "backend"}
-    with matplotlib.rc_context({"font.size": 30, "svg.fonttype": "path", "axes.facecolor": "red"}):
-        assert drawn() == first
-    assert {name: matplotlib.rcParams[name] for name in before} == before
-
-
-def test_colours_are_the_page_s():
-    for svg in drawn():
-        assert svg.startswith("<svg")
-        assert "var(--ink)" in svg
-        assert "#0102" not in svg
-        assert "<metadata" not in svg
-
-
-def test_curves():
-    svg = task_curves(make_history(["topic"]), "topic", ["accuracy", "macro_f1"], 160)
-    text = Page(svg).texts[None]
-    for word in ("topic: loss", "stage 2", "stage 3", "best", "accuracy", "macro F1", "step"):
-        assert word in text
-    assert "stage 1" not in text
-    assert "nothing recorded" not in text
-
-
-@pytest.mark.parametrize("history", [History(), History(steps=make_history(["a"]).steps[:1])])
-def test_curves_of_next_to_nothing(history):
-    assert "nothing recorded" in Page(task_curves(history, "a", ["accuracy"], 0)).texts[None]
-    if history.steps:
-        assert "rows per second" in Page(schedule(history)).texts[None]
-
-
-def test_long_curves_are_thinned():
-    short, long = (
-        task_curves(make_history(["topic"], steps), "topic", ["accuracy"], 1)
-        for steps in (996, 9960)
-    )
-    assert len(long) < 1.3 * len(short)
-
-
-def test_weights_that_change():
-    def history(*weights):
-        steps = [
-            StepRecord(step, 0.1, 1.0, {"a": 1.0}, {"a": weight, "b": 1.0}, 1e-4, 1.0)
-            for step, weight in enumerate(weights, 1)
-        ]
-        return History(steps=steps)
-
-    assert changing_weights(history(1.0, 1.2)) == ["a"]
-    assert changing_weights(history(1.0, 1.0)) == []
-    assert "weights of the losses" in Page(schedule(history(1.0, 1.2))).texts[None]
 
 
 def test_the_timeline_has_every_part():
@@ -120,17 +41,25 @@ def test_a_confusion_matrix_of_many_labels_has_names_or_numbers_of_labels():
     assert "60" in matrix(60)
 
 
-def test_texts_stay_on_their_line():
-    assert one_line(" a\n\tb\u2028c\x07\u202e\ud800") == "a b c\ufffd\ufffd\ufffd"
-    assert one_line("👩\u200d🔬 日本") == "👩\u200d🔬 日本"
-    assert shortened("abcdef", 6) == "abcdef"
-    assert shortened("abcdefg", 6) == "abcde…"
+BEFORE = (ReliabilityBin(0.5, 0.4, 6), ReliabilityBin(0.97, 0.8, 60))
+AFTER = (ReliabilityBin(0.3, 0.2, 5), ReliabilityBin(0.8, 0.7, 30), ReliabilityBin(0.93, 0.9, 31))
 
 
-def test_counts():
-    assert [short_count(count) for count in (512, 1540, 22_713_216, 7 * 10**9)] == [
-        "512",
-        "1.5 k",
-        "22.7 M",
-        "7.0 G",
-    ]
+HOLLOW, FILLED = "fill-opacity: 0; stroke: var(--soft)", "fill: var(--blue); stroke: var(--blue)"
+
+
+def test_reliability_before_is_hollow_and_after_is_filled():
+    svg = reliability_diagram(AFTER, BEFORE)
+    assert {"before", "after", "confidence", "decisions"} <= set(words_of(svg))
+    # One more of each is in the legend.
+    assert svg.count(f'style="{HOLLOW}"') == len(BEFORE) + 1
+    assert svg.count(f'style="{FILLED}"') == len(AFTER) + 1
+    bars = re.findall(r'<path [^>]*style="fill: ([^;]*); stroke: ([^;]*); stroke-linejoin', svg)
+    assert sorted(bars) == [("none", "var(--soft)")] * 2 + [("var(--blue)", "var(--blue)")] * 3
+
+
+def test_reliability_without_a_before_is_one_curve():
+    svg = reliability_diagram(AFTER)
+    assert not {"before", "after"} & set(words_of(svg))
+    assert "var(--soft)" not in svg
+    assert svg.count(f'style="{FILLED}"') == len(AFTER)

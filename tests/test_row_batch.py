@@ -1,5 +1,7 @@
 """A batch of rows can be cut, whatever the rows are made of."""
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pytest
 from twinhead.client.row_batch import RowBatch
@@ -30,3 +32,10 @@ def test_slices_of_slices_count_rows_from_the_start_of_the_file(kind):
     part = batch_of(kind).slice(1, 5).slice(2, 4)
     assert part.as_dicts() == ROWS[3:5]
     assert part.first_row == 13
+
+
+@pytest.mark.parametrize("kind", ["dicts", "arrow"])
+def test_lines_are_cut_with_their_rows(kind):
+    batch = replace(batch_of(kind), lines=[20, 22, 23, 24, 27])
+    assert batch.slice(1, 4).slice(1, 3).lines == [23, 24]
+    assert batch_of(kind).slice(1, 3).lines is None

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from twinhead.client import FileError, row_reader
 from twinhead.client.row_batch import MAX_CHARACTERS, MAX_ROWS
-from twinhead.client.row_reader import format_of, open_reader
+from twinhead.client.row_reader import NO_COLUMN, format_of, open_reader
 
 TEXTS = [
     "The goalkeeper saved two penalties.",
@@ -615,3 +615,72 @@ def test_files_are_closed_in_the_end(tmp_path, file_format, ending):
     with pytest.raises(FileError):
         open_reader(saved(tmp_path, name, b""), None, None, "utf-8")
     assert process.num_fds() == before
+
+
+def lines_of(path: str, column: str | None = None) -> list[list[int] | None]:
+    """Of each batch the lines that its rows end on."""
+    with open_reader(path, None, column, "utf-8") as reader:
+        batches = list(reader.batches())
+    assert all(batch.lines is None or len(batch.lines) == len(batch.texts) for batch in batches)
+    return [None if batch.lines is None else list(batch.lines) for batch in batches]
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+@pytest.mark.parametrize(
+    ("file_format", "text", "lines"),
+    [
+        ("txt", "one\n\nthree\n", [1, 2, 3]),
+        # The header is a line; a quoted newline makes a row of two, and a blank line is no row.
+        ("csv", 'id,text\n1,one\n2,"two\nlines"\n\n3,three\n', [2, 4, 6]),
+        ("csv", 'id,text\r\n1,"a\r\n\r\nb"\r\n2,two', [4, 5]),
+        ("csv", "text\none\n\nthree\n", [2, 3, 4]),
+        ("jsonl", '\n{"text": "one"}\n \n\n{"text": "two"}', [2, 5]),
+    ],
+)
+def test_each_row_has_the_line_that_it_ends_on(tmp_path, file_format, text, lines, ending):
+    data = text.encode()
+    path = saved(tmp_path, f"in.{file_format}{ending}", gzip.compress(data) if ending else data)
+    assert lines_of(path) == [lines]
+
+
+@pytest.mark.parametrize("file_format", TEXT_FORMATS)
+def test_lines_are_counted_on_from_batch_to_batch(tmp_path, file_format):
+    rows = [{"text": f"word {n}"} for n in range(2 * MAX_ROWS + 1)]
+    first = 2 if file_format == "csv" else 1
+    found = lines_of(saved(tmp_path, f"in.{file_format}", encoded(file_format, rows)))
+    assert [len(lines) for lines in found] == [MAX_ROWS, MAX_ROWS, 1]
+    assert [n for lines in found for n in lines] == list(range(first, first + len(rows)))
+
+
+def test_parquet_has_no_lines(tmp_path):
+    rows = [{"text": "x" * (MAX_CHARACTERS // 2 + 1)} for _ in range(3)]
+    path = saved(tmp_path, "in.parquet", encoded("parquet", rows))
+    assert lines_of(path) == [None, None, None]  # cut by characters, too
+
+
+@pytest.mark.parametrize("file_format", ["csv", "jsonl", "parquet"])
+def test_without_a_column_rows_are_read_as_they_are(tmp_path, file_format):
+    """Neither one of the usual names, nor one alone, nor one that is text."""
+    for rows in (
+        [{"text": "1", "sentence": "2"}, {"text": "3", "sentence": "4"}],
+        [{"a": "1"}, {"a": "2"}],
+    ):
+        path = saved(tmp_path, f"in.{file_format}", encoded(file_format, rows))
+        assert read(path, column=NO_COLUMN) == (["", ""], rows)
+
+
+@pytest.mark.parametrize("file_format", ["jsonl", "parquet"])
+def test_without_a_column_nothing_must_be_text(tmp_path, file_format):
+    rows = [{"text": 1, "words": ["a", "b"]}, {"text": None, "words": []}]
+    path = saved(tmp_path, f"in.{file_format}", encoded(file_format, rows))
+    assert read(path, column=NO_COLUMN) == (["", ""], rows)
+
+
+@pytest.mark.parametrize("file_format", ["csv", "jsonl", "parquet"])
+def test_without_a_column_batches_are_bounded_in_rows(tmp_path, file_format):
+    rows = [{"words": f"word {n}"} for n in range(2 * MAX_ROWS + 1)]
+    path = saved(tmp_path, f"in.{file_format}", encoded(file_format, rows))
+    with open_reader(path, None, NO_COLUMN, "utf-8") as reader:
+        sizes = [len(batch.as_dicts()) for batch in reader.batches()]
+        assert reader.column in (None, NO_COLUMN)
+    assert sizes == [MAX_ROWS, MAX_ROWS, 1]

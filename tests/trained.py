@@ -107,3 +107,18 @@ def records(output: Path, kind: str) -> list[dict]:
 def tensors(checkpoint: Path) -> dict[str, np.ndarray]:
     """All tensors of a checkpoint."""
     return load_file(checkpoint / "model.safetensors") | load_file(checkpoint / "heads.safetensors")
+
+
+def train_here(recipe: Path, output: Path, *settings: str, **options):
+    """Train in this process; returns the summary."""
+    from twinhead.trainer.read_recipe import read_recipe
+    from twinhead.trainer.train_recipe import train_recipe
+
+    return train_recipe(
+        read_recipe(recipe, None, settings),
+        output,
+        title=recipe.stem,
+        device="cpu",
+        observers=options.pop("observers", lambda _: []),
+        **options,
+    )

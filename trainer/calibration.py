@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from ..model.config import TaskKind
-from .metrics import UNLABELLED, finite_logits, negative_log_likelihood
+from .encoded_rows import MISSING
+from .likelihood import negative_log_likelihood, scaled_logits
 
 # Where every validation row is answered rightly, each lower temperature fits better, without end.
 # A few hundred rows without a mistake are no reason to be surer than this: at a quarter, a score of
@@ -32,7 +33,7 @@ def fit_temperature(
         logits: [rows, labels]; of a binary task [rows, 1]; of a token task those of the words of
             all sentences, [words, labels].
         targets: `single_label` and `token`: the label's index, [rows]; `binary`: 0 or 1, [rows];
-            `multi_label`: 0 or 1, [rows, labels]. Words with `UNLABELLED` are left out.
+            `multi_label`: 0 or 1, [rows, labels]. Words with `MISSING` are left out.
 
     Returns:
         From `LOWEST` to `HIGHEST`; 1 where there is nothing to fit or nothing fits better.
@@ -41,11 +42,11 @@ def fit_temperature(
         ValueError: logits are not finite.
     """
     if kind is TaskKind.TOKEN:
-        labelled = targets != UNLABELLED
+        labelled = targets != MISSING
         logits, targets = logits[labelled], targets[labelled]
     if not len(targets):
         return 1.0
-    values = finite_logits(logits)
+    values = scaled_logits(logits)
 
     def loss(temperature: float) -> float:
         return negative_log_likelihood(kind, values / temperature, targets)

@@ -66,17 +66,17 @@ def summarize(
         tasks: the tasks by name.
     """
     counts: dict[str, Counter[str]] = {}
-    first: dict[str, LabelledRow] = {}
+    # Text to the first label of each task that a row with it has.
+    first: dict[str, dict[str, Label | frozenset[str]]] = {}
     duplicates = conflicts = 0
     for row in rows:
         for task, label in row.labels.items():
             counts.setdefault(task, Counter()).update(_counted(tasks[task], label))
-        earlier = first.setdefault(key_of(row), row)
-        if earlier is not row:
-            duplicates += 1
-            conflicts += any(
-                earlier.labels.get(task, label) != label for task, label in row.labels.items()
-            )
+        key = key_of(row)
+        duplicates += key in first
+        known = first.setdefault(key, {})
+        labels = {task: _compared(tasks[task], label) for task, label in row.labels.items()}
+        conflicts += any(known.setdefault(task, label) != label for task, label in labels.items())
     return DataSummary(
         dataset=dataset,
         split=split,
@@ -86,6 +86,11 @@ def summarize(
         conflicts=conflicts,
         leaks=0 if split == "train" else sum(key_of(row) in train_keys for row in rows),
     )
+
+
+def _compared(task: TaskConfig, label: Label) -> Label | frozenset[str]:
+    # Several labels have no order; tags have.
+    return frozenset(label) if task.kind is TaskKind.MULTI_LABEL else label
 
 
 def _counted(task: TaskConfig, label: Label) -> list[str]:

@@ -128,13 +128,14 @@ def _aligned(
     # The worker cuts texts into words by itself, and may find several in one of the data set's:
     # each of them is taught, as each of them will be asked.
     pieces = split_words(row.text)
-    word = 0
+    word, begun = 0, -1
     for piece, token in zip(pieces, first_tokens(pieces, offsets), strict=True):
         while row.words[word][1] <= piece[0]:
             word += 1
+        # Not by where it is: a word may begin with what is in no piece, such as a byte order mark.
+        begins, begun = word != begun, word
         if token < 0 or targets[token] != MISSING:
             continue
-        begins = piece[0] == row.words[word][0]
         tag = tags[word] if begins else _continued(tags[word])
         targets[token] = index.get(tag, MISSING)
     chosen = first_tokens(row.words, offsets)

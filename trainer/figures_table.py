@@ -6,6 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .run_summary import Evaluation
+from .task_metrics import leading_figures
 
 # What is shown, if a kind of task has it: what fits beside each other on 80 columns. Reports and
 # JSON have the rest.
@@ -44,10 +45,5 @@ def figures_table(evaluations: Sequence[Evaluation]) -> Table:
 
 
 def main_figures(figures: Mapping[str, float]) -> str:
-    """The two figures of a task that say most, in a few characters."""
-    chosen = [name for name in ("accuracy", "exact_match") if name in figures][:1]
-    if "f1" in figures:  # of a token task, where accuracy counts the words outside of entities
-        chosen = ["f1"]
-    else:
-        chosen.append("macro_f1")
-    return ", ".join(f"{_SHOWN[name]} {figures[name]:.4f}" for name in chosen)
+    """The figures of a task that say most, the main one first, in a few characters."""
+    return ", ".join(f"{_SHOWN[name]} {figures[name]:.4f}" for name in leading_figures(figures))

@@ -63,7 +63,7 @@ class StageRecord:
     rules: tuple[str, ...]
     """As in the recipe."""
     parts: tuple[Part, ...]
-    """All parts, from the embeddings up."""
+    """All parts, from the embeddings up: the same ones in the same order in each stage of a run."""
 
 
 Record = StepRecord | ValidationRecord | StageRecord

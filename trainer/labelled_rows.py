@@ -18,6 +18,7 @@ from .recipe import DataRecipe, LabelColumn
 # Faults of rows that are told; a wrong column makes every row one.
 _MAX_FAULTS = 20
 _SHOWN_LABELS = 12
+_FORMATS = ("jsonl", "csv", "parquet")
 
 Label = str | tuple[str, ...]
 """A label, the labels of a multi-label row, or the IOB2 tags of the words."""
@@ -102,8 +103,9 @@ def read_rows(source: DataRecipe, split: str, tasks: Mapping[str, TaskConfig]) -
 
 
 def _open(file: Path) -> Any:
-    if format_of(str(file)) == "txt":
-        raise FileError(f"{file}: a text file has no labels; it must be JSONL, CSV or Parquet")
+    if (found := format_of(str(file))) not in _FORMATS:
+        why = "a text file has no labels" if found == "txt" else f"the format {found} is not known"
+        raise FileError(f"{file}: {why}; it must be JSONL, CSV or Parquet")
     return open_reader(str(file), None, NO_COLUMN, "utf-8")
 
 
@@ -144,11 +146,16 @@ def _hub_rows(hub: str, split: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     }
     for number, row in enumerate(table, start=1):
         for key, feature in named.items():
-            if row[key] is not None:
-                row[key] = None if row[key] < 0 else feature.int2str(row[key])
+            row[key] = _name_of(feature, row[key])
         for key, feature in lists.items():
-            row[key] = [feature.int2str(value) for value in row[key] or ()]
+            if row[key] is not None:
+                row[key] = [_name_of(feature, value) for value in row[key]]
         yield f"{hub} {split}, row {number}", row
+
+
+def _name_of(feature: Any, number: int | None) -> str | None:
+    """Of a label that is stored as a number; -1 is customary where there is none."""
+    return None if number is None or number < 0 else feature.int2str(number)
 
 
 def _labelled(
@@ -215,7 +222,7 @@ def _renamed(tag: str, names: Mapping[str, str]) -> str:
     if tag in names:
         return names[tag] or OUTSIDE
     prefix, kind = split_tag(tag)
-    if kind == tag or kind not in names:
+    if tag == OUTSIDE or kind == tag or kind not in names:
         return tag
     return f"{prefix}-{names[kind]}" if names[kind] else OUTSIDE
 

@@ -15,19 +15,16 @@ from .run_summary import Mistake
 _SHOWN = 12
 
 
-def find_mistakes(
-    predicted: Predictions, rows: Sequence[LabelledRow], temperature: float
-) -> tuple[Mistake, ...]:
+def find_mistakes(predicted: Predictions, rows: Sequence[LabelledRow]) -> tuple[Mistake, ...]:
     """The most confident mistakes of one task, the surest first.
 
     Args:
-        predicted: logits and targets.
+        predicted: logits and targets; confidence is at the task's temperature.
         rows: what `predicted.rows` counts in.
-        temperature: of the task.
     """
     found: list[tuple[float, int, str, str]] = []
     for position, index in enumerate(predicted.rows):
-        expected, answered, confidence = _compare(predicted, position, rows[index], temperature)
+        expected, answered, confidence = _compare(predicted, position, rows[index])
         if expected != answered:
             found.append((confidence, int(index), expected, answered))
     found.sort(key=lambda mistake: (-mistake[0], mistake[1]))
@@ -37,12 +34,10 @@ def find_mistakes(
     )
 
 
-def _compare(
-    predicted: Predictions, position: int, row: LabelledRow, temperature: float
-) -> tuple[str, str, float]:
+def _compare(predicted: Predictions, position: int, row: LabelledRow) -> tuple[str, str, float]:
     """Expected, answered, and how sure the answer is."""
     task = predicted.task
-    logits = predicted.logits[position].astype(np.float64) / temperature
+    logits = predicted.logits[position].astype(np.float64) / task.temperature
     target = predicted.targets[position]
     match task.kind:
         case TaskKind.SINGLE_LABEL:

@@ -3,46 +3,38 @@
 It holds label names and figures, but no training text: some data may be used and not passed on.
 """
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
 from ..client.channel import DEFAULT_TARGET
 from ..model.config import TaskConfig, TaskKind
-from .metrics import LabelMetrics
+from .markdown import escaped, listed, table, yaml_string
+from .model_limitations import limitations
 from .recipe import DataRecipe
-from .report import (
-    KINDS,
-    SPLITS,
-    data_warnings,
-    duration,
+from .run_summary import Evaluation, RunSummary
+from .summary_figures import (
     epochs_done,
-    evaluations_of,
-    figure_text,
-    figure_title,
     in_order,
-    main_figure,
-    percent_text,
-    top_confusions,
+    task_evaluations,
     trained_parameters,
-    weighting_text,
+    unseen,
     whole,
 )
-from .report_plots import one_line, short_count
-from .run_summary import Evaluation, RunSummary
+from .summary_texts import (
+    KIND_TITLES,
+    SPLIT_TITLES,
+    duration,
+    figure_text,
+    figure_title,
+    percent_text,
+    short_count,
+    weighting_text,
+)
 
 # Longer lists nobody reads in a card; all labels are in twinhead.json.
 LABELS_LISTED = 30
 LABELS_IN_TABLE = 100
-# Of a label with fewer rows, one row more or less moves the recall by 5 points or more.
-FEW_ROWS = 20
-# Sampling alone makes such a difference between a few hundred seen and unseen rows.
-GAP = 0.05
-
-# A colon before a letter may begin a link or an emoji, as may the dot of `www.` and an @.
-_SPECIAL = re.compile(r"([\\`*_{}\[\]#!~$@]|:(?=\S)|(?<=www)\.)", re.IGNORECASE)
-_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"}
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 
@@ -71,10 +63,10 @@ def _front_matter(summary: RunSummary) -> Iterator[str]:
     yield "library_name: twinhead"
     yield f"pipeline_tag: {pipeline}"
     if _is_hub_name(summary.config.encoder):
-        yield f"base_model: {_yaml(summary.config.encoder)}"
+        yield f"base_model: {yaml_string(summary.config.encoder)}"
     if hubs:
         yield "datasets:"
-        yield from (f"  - {_yaml(name)}" for name in dict.fromkeys(hubs))
+        yield from (f"  - {yaml_string(name)}" for name in dict.fromkeys(hubs))
     yield "tags:"
     yield from (f"  - {tag}" for tag in tags)
     yield "---"
@@ -90,10 +82,10 @@ def _body(summary: RunSummary) -> Iterator[str]:
         "One pass of the encoder gives the embedding of a text and the answers of all heads. "
         f"Version `{summary.version}`.\n"
     )
-    yield from _table(
+    yield from table(
         ["task", "answers with", "pooling", "labels"],
         [
-            [task.name, KINDS[task.kind], _pooling(task), _listed(task.labels)]
+            [task.name, KIND_TITLES[task.kind], _pooling(task), listed(task.labels, LABELS_LISTED)]
             for task in config.tasks
         ],
     )
@@ -109,7 +101,7 @@ def _body(summary: RunSummary) -> Iterator[str]:
     yield from _training_data(summary)
     yield from _training(summary)
     yield "\n## Limitations\n"
-    yield from (f"- {line}" for line in _limitations(summary))
+    yield from (f"- {line}" for line in limitations(summary))
 
 
 def _is_hub_name(encoder: str) -> bool:
@@ -132,39 +124,40 @@ def _usage(tasks: Sequence[TaskConfig]) -> Iterator[str]:
 
 
 def _task_figures(summary: RunSummary, task: TaskConfig) -> Iterator[str]:
-    found = evaluations_of(summary, task.name)
+    found = task_evaluations(summary, task.name)
     yield f"### {escaped(task.name)}\n"
     if not found:
         yield "Nothing was measured.\n"
         return
-    main = main_figure(task.kind)
+    main = found[0].metrics.main_figure
     wanted = [main, "macro_f1", "f1", "micro_f1", "exact_match", "accuracy", "roc_auc", "ece"]
     names = [
         name for name in dict.fromkeys(wanted) if any(name in one.metrics.figures for one in found)
     ]
-    yield from _table(
+    yield from table(
         ["rows", "count", *map(figure_title, names)],
         [
             [
-                SPLITS[one.split] if one.dataset is None else f"{one.dataset}, {one.split}",
+                SPLIT_TITLES[one.split] if one.dataset is None else f"{one.dataset}, {one.split}",
                 f"{one.metrics.rows:,}",
                 *(figure_text(one.metrics.figures.get(name)) for name in names),
             ]
             for one in found
         ],
     )
-    unseen = _unseen(found)
-    if unseen is not None:
-        yield from _label_table(task, unseen)
+    if (best := unseen(found)) is not None:
+        yield from _label_table(task, best)
     temperature = summary.temperatures.get(task.name, 1.0)
     validation = whole(found, "validation")
     if temperature == 1.0:
         yield "Not calibrated: the temperature is 1.\n"
     else:
         after = validation.metrics.figures.get("ece") if validation else None
+        measured = summary.uncalibrated.get(task.name)
+        before = measured.figures.get("ece") if measured else None
         yield (
             f"Calibration: temperature {figure_text(temperature)}. Expected calibration error on "
-            f"validation rows {figure_text(summary.uncalibrated_ece.get(task.name))} before, "
+            f"validation rows {figure_text(before)} before, "
             f"{figure_text(after)} with it.\n"
         )
 
@@ -173,13 +166,13 @@ def _label_table(task: TaskConfig, evaluation: Evaluation) -> Iterator[str]:
     labels = evaluation.metrics.per_label
     what = "entities" if task.kind is TaskKind.TOKEN else "rows"
     if len(labels) > LABELS_IN_TABLE:
-        split = SPLITS[evaluation.split]
+        split = SPLIT_TITLES[evaluation.split]
         yield f"The {LABELS_IN_TABLE} weakest of {len(labels):,} labels, {split}:\n"
         # A label that is nowhere in the rows is not weak.
         labels = sorted(labels, key=lambda one: (not one.support, one.f1))[:LABELS_IN_TABLE]
     else:
-        yield f"Each label, {SPLITS[evaluation.split]}:\n"
-    yield from _table(
+        yield f"Each label, {SPLIT_TITLES[evaluation.split]}:\n"
+    yield from table(
         ["label", "precision", "recall", "F1", what],
         [
             [one.label, *map(figure_text, (one.precision, one.recall, one.f1)), f"{one.support:,}"]
@@ -191,7 +184,7 @@ def _label_table(task: TaskConfig, evaluation: Evaluation) -> Iterator[str]:
 def _training_data(summary: RunSummary) -> Iterator[str]:
     yield "## Training data\n"
     sources = {source.name: source for source in summary.recipe.data}
-    yield from _table(
+    yield from table(
         ["data set", "split", "rows", "from"],
         [
             [one.dataset, one.split, f"{one.rows:,}", _origin(sources.get(one.dataset), one.split)]
@@ -229,7 +222,7 @@ def _training(summary: RunSummary) -> Iterator[str]:
         rules = ", ".join(stage.rules) or "nothing is frozen"
         parameters = f"{short_count(trained)} ({percent_text(share)})"
         rows.append([str(number), f"{stage.epoch:.3g}", stage.reason, rules, parameters])
-    yield from _table(["stage", "from epoch", "why", "frozen by", "trained parameters"], rows)
+    yield from table(["stage", "from epoch", "why", "frozen by", "trained parameters"], rows)
     listed = (
         f"{escaped(key)} {escaped(text)}" for key, text in sorted(summary.environment.items())
     )
@@ -237,83 +230,5 @@ def _training(summary: RunSummary) -> Iterator[str]:
         yield f"Made with: {environment}."
 
 
-def _limitations(summary: RunSummary) -> Iterator[str]:
-    for task in summary.config.tasks:
-        found = evaluations_of(summary, task.name)
-        seen, unseen = whole(found, "train"), _unseen(found)
-        if unseen is None:
-            yield f"{escaped(task.name)}: nothing was measured on unseen rows."
-            continue
-        yield from (f"{escaped(task.name)}: {line}" for line in _weaknesses(unseen))
-        gap = seen.metrics.primary - unseen.metrics.primary if seen else 0.0
-        if gap >= GAP:
-            yield (
-                f"{escaped(task.name)}: {figure_title(main_figure(task.kind))} is {gap:.3f} higher "
-                "on seen rows than on unseen ones: part of what it learned does not carry over."
-            )
-    yield from map(escaped, data_warnings(summary.data))
-    if not any(one.split == "test" for one in summary.evaluations):
-        yield (
-            "There were no test rows. The weights were chosen on validation rows, so figures on "
-            "these are a little too good."
-        )
-    yield (
-        "Temperatures were fitted on the validation rows that their calibration error is given for."
-    )
-    yield "The figures hold for texts like those of the data sets; measure on your own before use."
-
-
-def _weaknesses(unseen: Evaluation) -> Iterator[str]:
-    metrics = unseen.metrics
-    present = [one for one in metrics.per_label if one.support]
-    weakest = sorted(present, key=lambda one: one.f1)[:3]
-    if len(present) > 1 and weakest[0].f1 < 1:
-        yield "weakest labels: " + ", ".join(
-            f"{escaped(one.label)} (F1 {figure_text(one.f1)})" for one in weakest if one.f1 < 1
-        )
-    if pairs := top_confusions(metrics)[:3]:
-        yield "most often mixed up: " + ", ".join(
-            f"{escaped(one.expected)} answered as {escaped(one.answered)} ({one.count:,} times)"
-            for one in pairs
-        )
-    if rare := [one for one in metrics.per_label if one.support < FEW_ROWS]:
-        yield f"fewer than {FEW_ROWS} unseen examples, so uncertain figures: {_rare(rare)}"
-
-
-def _rare(labels: Sequence[LabelMetrics]) -> str:
-    return _listed([f"{one.label} ({one.support})" for one in labels], 10, escape=True)
-
-
-def _unseen(found: Sequence[Evaluation]) -> Evaluation | None:
-    return whole(found, "test") or whole(found, "validation")
-
-
 def _pooling(task: TaskConfig) -> str:
     return "each word" if task.kind is TaskKind.TOKEN else task.pooling.value
-
-
-def _listed(names: Sequence[str], most: int = LABELS_LISTED, *, escape: bool = False) -> str:
-    shown = [escaped(name) if escape else one_line(name) for name in names[:most]]
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(shown) + more
-
-
-def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """A Markdown table of plain texts, and a blank line; nothing without rows."""
-    if not rows:
-        return
-    yield "| " + " | ".join(heading) + " |"
-    yield "|" + "---|" * len(heading)
-    yield from ("| " + " | ".join(map(escaped, row)) + " |" for row in rows)
-    yield ""
-
-
-def escaped(text: str) -> str:
-    """One line of Markdown that shows just this text, in a table, too."""
-    marked = _SPECIAL.sub(r"\\\1", one_line(text))
-    return re.sub("[&<>|]", lambda one: _ENTITIES[one[0]], marked)
-
-
-def _yaml(text: str) -> str:
-    # A JSON string is a YAML string, once what YAML does not take is out.
-    return json.dumps(one_line(text), ensure_ascii=False)

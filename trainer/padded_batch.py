@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..model.config import Pooling, TaskConfig, TaskKind
 from .encoded_rows import MISSING, EncodedRows
+from .split_encoder import SplitEncoder
 
 # As for the worker: larger passes leave the caches of a CPU, smaller ones do not fill a GPU.
 CPU_PASS_TOKENS = 1024
@@ -24,7 +25,9 @@ class PaddedBatch:
     mask: torch.Tensor
     """1 for tokens, 0 for padding, int64 [rows, tokens]."""
     hidden: torch.Tensor | None
-    """What enters the trained layers, [rows, tokens, dimensions]; None where all layers run."""
+    """What the frozen layers gave, [rows, tokens, dimensions]; None where all layers run."""
+    split: SplitEncoder | None
+    """What goes on from there; None where all of the encoder has run."""
     pooled: Mapping[Pooling, torch.Tensor] | None
     """What the heads read, where none of the encoder runs any more."""
     labelled: Mapping[str, torch.Tensor]
@@ -81,6 +84,7 @@ def make_batch(
     group: NDArray[np.int64],
     tasks: Sequence[TaskConfig],
     hidden: torch.Tensor | None = None,
+    split: SplitEncoder | None = None,
     pooled: Mapping[Pooling, torch.Tensor] | None = None,
 ) -> PaddedBatch:
     """Put a group of rows together.
@@ -90,6 +94,7 @@ def make_batch(
         group: indices of those wanted.
         tasks: whose targets are wanted.
         hidden: of the group, if the frozen layers have run already.
+        split: the encoder that goes on from there.
         pooled: of the group, if the whole encoder has.
     """
     if pooled is not None:  # nothing reads tokens any more
@@ -101,6 +106,7 @@ def make_batch(
         input_ids=input_ids,
         mask=mask,
         hidden=hidden,
+        split=split,
         pooled=pooled,
         labelled={name: labelled for name, (labelled, _) in found.items()},
         targets={name: targets for name, (_, targets) in found.items()},

@@ -1,6 +1,6 @@
 """What a network says of rows with known labels, and how right it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,13 +8,18 @@ import torch
 from numpy.typing import NDArray
 
 from ..model.config import TaskConfig, TaskKind
+from ..model.network import Network
 from .calibration import fit_temperature
 from .encoded_rows import EncodedRows
-from .metrics import TaskMetrics, measure, measure_tokens
-from .multi_task_model import MultiTaskModel
+from .metrics import measure
 from .row_batches import RowBatches
+from .run_summary import Evaluation
+from .task_logits import task_logits
+from .task_metrics import TaskMetrics
+from .token_metrics import measure_tokens
 
-_ROWS_AT_ONCE = 1024
+# Between two reports of progress. Sorted by length, so few rows at once cost no padding.
+_ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,9 @@ class Predictions:
             [self.targets[index] for index in kept],
         )
 
-    def measure(self, temperature: float = 1.0) -> TaskMetrics:
-        """The figures; there must be rows."""
+    def measure(self) -> TaskMetrics:
+        """The figures, at the task's temperature; there must be rows."""
+        temperature = self.task.temperature
         if self.task.kind is TaskKind.TOKEN:
             return measure_tokens(self.task, self.logits, self.targets, temperature=temperature)
         logits, targets = np.stack(self.logits), np.stack(self.targets)
@@ -55,9 +61,18 @@ class Predictions:
 
 
 def predict(
-    model: MultiTaskModel, batches: RowBatches, chosen: NDArray[np.int64]
+    network: Network,
+    batches: RowBatches,
+    chosen: NDArray[np.int64],
+    on_progress: Callable[[int], None] | None = None,
 ) -> dict[str, Predictions]:
     """Run the network in evaluation mode on some rows.
+
+    Args:
+        network: is in evaluation mode afterwards.
+        batches: of all rows.
+        chosen: indices of those wanted.
+        on_progress: called with the rows done.
 
     Returns:
         Task name to predictions, of every task.
@@ -67,7 +82,7 @@ def predict(
     }
     lengths = batches.rows.lengths
     ordered = chosen[np.argsort(lengths[chosen], kind="stable")]
-    model.eval()
+    network.eval()
     with torch.no_grad():
         for start in range(0, len(ordered), _ROWS_AT_ONCE):
             part = ordered[start : start + _ROWS_AT_ONCE]
@@ -76,14 +91,45 @@ def predict(
                 count = len(batch.input_ids)
                 group = part[position : position + count]  # batches keep the order by length
                 position += count
-                for task, logits in model.logits(batch):
+                for task, logits in task_logits(network, batch):
                     rows = group[batch.labelled[task.name].cpu().numpy()]
                     values = logits.float().cpu().numpy()
                     found[task.name] += zip(rows.tolist(), values, strict=True)
+            if on_progress is not None:
+                on_progress(start + len(part))
     return {
         task.name: _collected(task, batches.rows, sorted(found[task.name], key=_row_of))
         for task in batches.tasks
     }
+
+
+def evaluations_of(
+    split: str,
+    datasets: Sequence[str],
+    dataset: NDArray[np.int64],
+    predictions: Mapping[str, Predictions],
+) -> list[Evaluation]:
+    """The figures of each task that has labels, also by data set where it has several.
+
+    Args:
+        split: name of the split.
+        datasets: names of the data sets.
+        dataset: index of the data set of each row of the split.
+        predictions: of the tasks.
+    """
+    found: list[Evaluation] = []
+    for predicted in predictions.values():
+        if not predicted.rows.size:
+            continue
+        found.append(Evaluation(split, None, predicted.measure()))
+        sources = dataset[predicted.rows]
+        present: list[int] = np.unique(sources).tolist()
+        if len(present) > 1:
+            found += [
+                Evaluation(split, datasets[index], predicted.of(sources == index).measure())
+                for index in present
+            ]
+    return found
 
 
 def score_of(metrics: Mapping[str, TaskMetrics], select: str) -> float:

@@ -9,9 +9,9 @@ from pathlib import Path
 from accelerate import Accelerator
 
 from ..model.config import TaskKind
+from ..model.network import Network
 from .freezing import frozen_layers
 from .frozen_prefix import CachedPrefix, FrozenPrefix
-from .multi_task_model import MultiTaskModel
 from .row_batches import RowBatches
 
 _SUFFIX = ".vectors"
@@ -38,18 +38,15 @@ class PrefixStore:
         self.notes: list[str] = []
         """What was done, for the report."""
 
-    def renew(
-        self, model: MultiTaskModel, splits: Sequence[RowBatches], passes_left: float
-    ) -> None:
-        """Compute the prefix of the layers that are frozen now, and hand it to model and splits.
+    def renew(self, network: Network, splits: Sequence[RowBatches], passes_left: float) -> None:
+        """Compute the prefix of the layers that are frozen now, and hand it to the splits.
 
         Args:
-            model: its network has its frozen layers set.
+            network: has its frozen layers set.
             splits: the rows to compute it for, the most important first.
             passes_left: how often the rows will be seen; where that is once, nothing is gained.
         """
-        self.drop(model, splits)
-        network = model.network
+        self.drop(splits)
         layers = frozen_layers(network)
         if layers == 0 or passes_left <= 1:
             return
@@ -76,7 +73,6 @@ class PrefixStore:
             caches.append(cached)
             left -= cached.bytes
             kept, rows = kept + cached.kept, rows + len(batches.rows)
-        model.split = prefix.split
         for batches, cached in zip(splits, caches, strict=True):
             batches.prefix = cached
         if self._accelerator.is_local_main_process:
@@ -91,17 +87,16 @@ class PrefixStore:
             f"{time.monotonic() - started:.1f} s."
         )
 
-    def drop(self, model: MultiTaskModel, splits: Sequence[RowBatches]) -> None:
+    def drop(self, splits: Sequence[RowBatches]) -> None:
         """All layers run again."""
         self._prefix = None
-        model.split = None
         for batches in splits:
             batches.prefix = None
 
-    def drop_if_stale(self, model: MultiTaskModel, splits: Sequence[RowBatches]) -> None:
+    def drop_if_stale(self, splits: Sequence[RowBatches]) -> None:
         """All layers run again, if the frozen weights are not those it was computed with."""
         if self._prefix is not None and self._prefix.key != self._key:
-            self.drop(model, splits)
+            self.drop(splits)
 
     def remove(self) -> None:
         """Delete its files."""

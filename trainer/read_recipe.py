@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from ..client.errors import FileError
-from ..model.config import TaskKind, describe_faults
+from ..model.config import TaskKind
 from ..model.encoder import find_encoder
 from ..model.errors import EncoderNotFoundError
 from .errors import RecipeError
@@ -57,6 +57,9 @@ def read_recipe(file: Path, folder: Path | None = None, settings: Sequence[str] 
         raise RecipeError(f"{file} is not valid TOML: {error}") from error
     for setting in settings:
         _apply(tables, setting)
+    # After all of them: one may say that a data set comes from the Hub.
+    for setting in settings:
+        _start_paths_here(tables, setting)
 
     # Section by section: those without a fault are looked at together although others have some.
     sections: dict[str, Any] = {}
@@ -72,7 +75,7 @@ def read_recipe(file: Path, folder: Path | None = None, settings: Sequence[str] 
         try:
             sections[name] = adapter.validate_python(tables[name])
         except ValidationError as error:
-            faults += [_line(name, fault) for fault in describe_faults(error)]
+            faults += _lines(name, error)
     start = folder or file.parent
     faults += _faults_of_model(sections)
     faults += _faults_of_data(sections, start)
@@ -83,10 +86,15 @@ def read_recipe(file: Path, folder: Path | None = None, settings: Sequence[str] 
     return _resolved(Recipe(**sections), start)
 
 
-def _line(section: str, fault: str) -> str:
-    key, colon, message = fault.partition(": ")
-    # A fault of the section as a whole has no key of its own.
-    return f"{section}.{key}: {message}" if colon and " " not in key else f"{section}: {fault}"
+def _lines(section: str, error: ValidationError) -> Iterator[str]:
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    for fault in faults:
+        place = fault["loc"]
+        inside = [other for other in faults if other["loc"][: len(place)] == place]
+        if fault["type"] == "too_short" and len(inside) > 1:
+            continue  # pydantic counts only the items without a fault
+        key = ".".join(str(part) for part in (section, *place))
+        yield f"{key}: {fault['msg']}"
 
 
 def _apply(tables: dict[str, Any], setting: str) -> None:
@@ -98,6 +106,27 @@ def _apply(tables: dict[str, Any], setting: str) -> None:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = value
+    table = _table_of(tables, parents, setting)
+    if isinstance(table, list):
+        raise RecipeError(f"{setting!r}: say which item, by its number or name")
+    table[last] = parsed
+
+
+def _start_paths_here(tables: dict[str, Any], setting: str) -> None:
+    """Typed on a command line, a path starts where the command does."""
+    *parents, last = setting.partition("=")[0].strip().split(".")
+    if len(parents) != 2 or parents[0] != "data" or last not in SPLITS:
+        return
+    source = _table_of(tables, parents, setting)
+    if "hub" not in source and last in source:
+        files = source[last]
+        several: list[Any] = files if isinstance(files, list) else [files]
+        source[last] = [
+            str(Path(file).absolute()) if isinstance(file, str) else file for file in several
+        ]
+
+
+def _table_of(tables: dict[str, Any], parents: Sequence[str], setting: str) -> Any:
     table: Any = tables
     for name in parents:
         if isinstance(table, list):
@@ -106,13 +135,7 @@ def _apply(tables: dict[str, Any], setting: str) -> None:
             table = table.setdefault(name, {})
         if not isinstance(table, dict | list):
             raise RecipeError(f"{setting!r}: {name} has no keys")
-    if isinstance(table, list):
-        raise RecipeError(f"{setting!r}: say which item, by its number or name")
-    if parents and parents[0] == "data" and last in SPLITS and "hub" not in table:
-        # Typed on a command line, a path starts where the command does.
-        files = [parsed] if isinstance(parsed, str) else parsed
-        parsed = [str(Path(file).absolute()) for file in files if isinstance(file, str)]
-    table[last] = parsed
+    return table
 
 
 def _item(items: list[Any], name: str, setting: str) -> Any:
@@ -135,10 +158,15 @@ def _faults_of_model(sections: Mapping[str, Any]) -> Iterator[str]:
     except EncoderNotFoundError as error:
         yield f"model.encoder: {error}"
         return
-    if "freezing" in sections:
+    if "freezing" not in sections:
+        return
+    try:
         config = json.loads((encoder / "config.json").read_text(encoding="utf-8"))
         layers = config.get("num_hidden_layers", config.get("n_layers"))
-        yield from _faults_of_layers(sections, layers)
+    except (OSError, ValueError, AttributeError) as error:
+        yield f"model.encoder: {encoder / 'config.json'} cannot be read: {error}"
+        return
+    yield from _faults_of_layers(sections, layers)
 
 
 def _faults_of_layers(sections: Mapping[str, Any], layers: int | None) -> Iterator[str]:

@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     StringConstraints,
+    Tag,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -74,7 +76,7 @@ class Precision(StrEnum):
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class TaskRecipe(TaskConfig):
@@ -223,7 +225,12 @@ class SamplingRecipe(_Section):
     )
 
 
-ClassWeights = Literal["balanced"] | Mapping[str, Annotated[float, Field(gt=0, le=1e6)]]
+# Told apart by the type: else one fault would be told twice, once of each.
+ClassWeights = Annotated[
+    Annotated[Literal["balanced"], Tag("balanced")]
+    | Annotated[Mapping[str, Annotated[float, Field(gt=0, le=1e6)]], Tag("by_label")],
+    Discriminator(lambda value: "balanced" if isinstance(value, str) else "by_label"),
+]
 
 
 class LossRecipe(_Section):
@@ -276,6 +283,11 @@ class FreezingRecipe(_Section):
     cache_gigabytes: float = Field(
         default=20.0, gt=0, description="Disk for it; rows that do not fit are computed each time."
     )
+
+    @property
+    def rules(self) -> tuple[tuple[FreezingRule, ...], ...]:
+        """What is frozen at first, and in each later stage."""
+        return (self.freeze, *(stage.freeze for stage in self.stages))
 
     @field_validator("stages")
     @classmethod

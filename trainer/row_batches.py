@@ -34,10 +34,11 @@ class RowBatches:
             vectors = torch.from_numpy(np.concatenate(self.prefix.vectors(chosen)))
             pooled = self.prefix.prefix.pooled(vectors)
             return [self._on_device(make_batch(self.rows, chosen, self.tasks, pooled=pooled))]
+        split = None if self.prefix is None else self.prefix.prefix.split
         groups = cut_by_tokens(self.rows.lengths, chosen, self.pass_tokens)
         return [
             self._on_device(
-                make_batch(self.rows, group, self.tasks, hidden=self._hidden(self.prefix, group))
+                make_batch(self.rows, group, self.tasks, self._hidden(self.prefix, group), split)
             )
             for group in groups
         ]

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from ..model.config import ModelConfig
 from .history import History
-from .metrics import TaskMetrics
 from .recipe import Recipe
+from .task_metrics import TaskMetrics
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Evaluation:
     dataset: str | None
     """None: all data sets of the split together."""
     metrics: TaskMetrics
+    """Of a finished run: measured with the temperature that was fitted."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,12 @@ class Mistake:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A finished run."""
+    """A finished run.
+
+    All evaluations are measured with the temperatures that were fitted. Each task has one with
+    `dataset` None for each split that has rows with its label; where these rows are of several
+    data sets, there is one for each of these, too.
+    """
 
     title: str
     recipe: Recipe
@@ -63,11 +69,12 @@ class RunSummary:
     data: tuple[DataSummary, ...]
     evaluations: tuple[Evaluation, ...]
     mistakes: Mapping[str, tuple[Mistake, ...]]
-    """Of each task, the most confident first."""
+    """Of each task those among the validation rows, the most confident first."""
     temperatures: Mapping[str, float]
     """Of each task, fitted on validation; 1 where it was not."""
-    uncalibrated_ece: Mapping[str, float]
-    """Expected calibration error on validation before temperature scaling."""
+    uncalibrated: Mapping[str, TaskMetrics]
+    """Of each task with labelled validation rows, the figures on all of them with temperature 1:
+    what temperature scaling began with."""
     best_step: int
     seconds: float
     cache: str

@@ -5,6 +5,7 @@ import json
 import platform
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,17 +13,17 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
-from numpy.typing import NDArray
 
 from ..model.checkpoint import Checkpoint
 from ..model.config import TaskConfig
 from ..model.tokenizer import Tokenizer
 from .encoded_rows import EncodedRows
 from .errors import RunError
+from .freezing import freeze
 from .history import Record
 from .loop import train
 from .mistakes import find_mistakes
-from .predictions import Predictions
+from .predictions import evaluations_of
 from .recipe import SPLITS, Precision, Recipe
 from .run_summary import DataSummary, Evaluation, RunSummary
 from .start_model import StartModel, calibrated
@@ -93,7 +94,10 @@ def train_recipe(
     rows = read_row_sets(recipe, {task.name: task for task in start.tasks})
     tasks = with_labels(start.tasks, rows)
     network, tokenizer = start.build(tasks, recipe.training.seed)
-    Checkpoint.create(network, tokenizer)  # what cannot be saved is better known now
+    # What cannot be saved or frozen is better known now.
+    Checkpoint.create(network, tokenizer)
+    for rules in recipe.freezing.rules:
+        freeze(network, rules)
     summaries = rows.summaries({task.name: task for task in tasks})
     splits = rows.encode(tasks, tokenizer)
     accelerator.wait_for_everyone()
@@ -204,15 +208,15 @@ def _finish(
     if not run.is_main:
         return None
     predictions = {split: run.predict(split, rows) for split, rows in chosen.items() if len(rows)}
-    validation = predictions["validation"]
-    temperatures = {name: found.fit_temperature() for name, found in validation.items()}
+    uncalibrated = predictions["validation"]
+    temperatures = {name: found.fit_temperature() for name, found in uncalibrated.items()}
     network = calibrated(run.network.cpu(), temperatures)
-    evaluations = _evaluations(run, predictions, temperatures)
-    uncalibrated = {
-        name: float(found.measure().figures["ece"])
-        for name, found in validation.items()
-        if found.rows.size
-    }
+    tasks = {task.name: task for task in network.config.tasks}
+    datasets = [source.name for source in run.recipe.data]
+    evaluations: list[Evaluation] = []
+    for split, by_task in predictions.items():
+        at_temperature = {name: replace(found, task=tasks[name]) for name, found in by_task.items()}
+        evaluations += evaluations_of(split, datasets, run.splits[split].dataset, at_temperature)
     checkpoint = Checkpoint.create(
         network,
         tokenizer,
@@ -228,11 +232,13 @@ def _finish(
         data=tuple(data),
         evaluations=tuple(evaluations),
         mistakes={
-            name: find_mistakes(found, run.splits["validation"].rows, temperatures[name])
-            for name, found in validation.items()
+            name: find_mistakes(replace(found, task=tasks[name]), run.splits["validation"].rows)
+            for name, found in uncalibrated.items()
         },
         temperatures=temperatures,
-        uncalibrated_ece=uncalibrated,
+        uncalibrated={
+            name: found.measure() for name, found in uncalibrated.items() if found.rows.size
+        },
         best_step=run.state.best_step,
         seconds=run.state.seconds,
         cache=" ".join(run.prefix.notes),
@@ -253,44 +259,17 @@ def _write(
     shutil.rmtree(staging, ignore_errors=True)
     if delta:
         # On what training began with: a checkpoint, or the encoder by its name.
-        base = (
-            None
-            if start.checkpoint is None
-            else Checkpoint.load(Path(start.recipe.checkpoint or ""))
-        )
-        checkpoint.save_delta(staging, base)
+        checkpoint.save_delta(staging, start.reload())
     else:
         checkpoint.save(staging)
     write_model_card(summary, staging)
+    earlier = folder / f".{CHECKPOINT}.old"
+    shutil.rmtree(earlier, ignore_errors=True)
     if (folder / CHECKPOINT).exists():
-        shutil.rmtree(folder / CHECKPOINT)
+        (folder / CHECKPOINT).replace(earlier)
     staging.replace(folder / CHECKPOINT)
+    shutil.rmtree(earlier, ignore_errors=True)
     write_report(summary, folder / REPORT)
-
-
-def _evaluations(
-    run: TrainingRun,
-    predictions: dict[str, dict[str, Predictions]],
-    temperatures: dict[str, float],
-) -> list[Evaluation]:
-    found: list[Evaluation] = []
-    for split, by_task in predictions.items():
-        rows = run.splits[split]
-        for name, predicted in by_task.items():
-            if not predicted.rows.size:
-                continue
-            temperature = temperatures[name]
-            found.append(Evaluation(split, None, predicted.measure(temperature)))
-            sources: NDArray[np.int64] = rows.dataset[predicted.rows]
-            if len(np.unique(sources)) > 1:
-                found += [
-                    Evaluation(
-                        split, source.name, predicted.of(sources == index).measure(temperature)
-                    )
-                    for index, source in enumerate(run.recipe.data)
-                    if (sources == index).any()
-                ]
-    return found
 
 
 def _metrics_of(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, object]]:
@@ -298,11 +277,7 @@ def _metrics_of(evaluations: Sequence[Evaluation]) -> dict[str, dict[str, object
     metrics: dict[str, dict[str, object]] = {}
     for evaluation in evaluations:
         measured = evaluation.metrics
-        name = (
-            evaluation.split
-            if evaluation.dataset is None
-            else f"{evaluation.split}:{evaluation.dataset}"
-        )
+        name = ":".join(filter(None, (evaluation.split, evaluation.dataset)))
         figures = {key: round(value, 6) for key, value in measured.figures.items()}
         metrics.setdefault(measured.task, {})[name] = {"rows": measured.rows, **figures}
     return metrics

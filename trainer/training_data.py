@@ -97,11 +97,12 @@ def _read(
 def _found(task: TaskConfig, rows: RowSets) -> TaskConfig:
     seen = {split: _labels_of(task, rows.splits[split]) for split in SPLITS}
     if task.kind is TaskKind.TOKEN:
+        tags = seen["train"] - {OUTSIDE}
+        plain = {tag for tag in tags if split_tag(tag)[1] == tag}
         # Whole pairs: an entity of one word in training may have several in use.
-        types = sorted({split_tag(tag)[1] for tag in seen["train"] if tag != OUTSIDE})
-        prefixed = any(tag.startswith(("B-", "I-")) for tag in seen["train"])
-        tags = [f"{prefix}-{kind}" for kind in types for prefix in "BI"] if prefixed else types
-        labels = (OUTSIDE, *tags)
+        types = sorted({split_tag(tag)[1] for tag in tags - plain})
+        pairs = [f"{prefix}-{kind}" for kind in types for prefix in "BI"]
+        labels = (OUTSIDE, *pairs, *sorted(plain))
     else:
         labels = tuple(sorted(seen["train"]))
     for split in ("validation", "test"):

@@ -20,7 +20,6 @@ from .errors import DivergedError, RunError
 from .freezing import freeze, set_modes
 from .history import History, Record, StageRecord, StepRecord, ValidationRecord
 from .losses import LossWeights, TaskLoss, class_weights
-from .metrics import TaskMetrics
 from .multi_task_model import MultiTaskModel
 from .optimizer import make_optimizer, rate_course
 from .padded_batch import CPU_PASS_TOKENS, GPU_PASS_TOKENS
@@ -30,6 +29,7 @@ from .recipe import Recipe, Stage
 from .row_batches import RowBatches
 from .run_state import RunState, load_state, save_state, save_tensors
 from .step_plan import StepPlan
+from .task_metrics import TaskMetrics
 
 # Seconds between two records of steps; each costs a synchronisation and a line of history.
 _LOG_SECONDS = 1.0
@@ -239,7 +239,7 @@ class TrainingRun:
         """Figures of each task that has validation rows."""
         rows = np.arange(len(self.splits["validation"]))
         with self.accelerator.autocast():
-            predictions = predict(self.bare_model, self._validation_batches, rows)
+            predictions = predict(self.network, self._validation_batches, rows)
         set_modes(self.network)
         return {
             name: predicted.measure()
@@ -332,14 +332,14 @@ class TrainingRun:
             for name, parameter in self.network.named_parameters():
                 if name in best:
                     parameter.copy_(best[name])
-        self.prefix.drop_if_stale(self.bare_model, self._cached_splits)
+        self.prefix.drop_if_stale(self._cached_splits)
 
     def predict(self, split: str, chosen: Indices) -> dict[str, Predictions]:
         """Predictions of each task for some rows of a split."""
         cached = {"train": self.train_batches, "validation": self._validation_batches}
         batches = cached.get(split) or self._row_batches(self.splits[split])
         with self.accelerator.autocast():
-            return predict(self.bare_model, batches, chosen)
+            return predict(self.network, batches, chosen)
 
     def clean_up(self) -> None:
         """Remove what only resuming needs."""
@@ -371,10 +371,6 @@ class TrainingRun:
             if parameter in self.optimizer.state
         }
 
-    def _rules(self, stage: int) -> tuple[str, ...]:
-        freezing = self.recipe.freezing
-        return freezing.freeze if stage == 0 else freezing.stages[stage - 1].freeze
-
     def _next_stage(self) -> Stage | None:
         stages = self.recipe.freezing.stages
         begun = self.state.stage - 1
@@ -384,16 +380,16 @@ class TrainingRun:
         self.state.stage += 1
         self.state.stalled = 0
         parts = self._apply_stage(self.state.stage - 1)
-        rules = self._rules(self.state.stage - 1)
+        rules = self.recipe.freezing.rules[self.state.stage - 1]
         self._record(StageRecord(self.state.step, self.epoch, reason, rules, parts))
 
     def _apply_stage(self, stage: int) -> Any:
-        parts = freeze(self.network, self._rules(stage))
+        parts = freeze(self.network, self.recipe.freezing.rules[stage])
         if self.processes > 1:
             # Anew for each stage: the wrapper remembers which parameters have gradients.
             self.model = self.accelerator.prepare_model(self.bare_model)
         if self.recipe.freezing.cache:
             passes = self.recipe.training.epochs - self.epoch
-            self.prefix.renew(self.bare_model, self._cached_splits, passes)
+            self.prefix.renew(self.network, self._cached_splits, passes)
         set_modes(self.network)
         return parts

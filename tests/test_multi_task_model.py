@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+import torch
+from evaluated import TASKS, checkpoint, random_rows
+from twinhead.trainer.encoded_rows import encode_rows
+from twinhead.trainer.losses import LossWeights, TaskLoss
+from twinhead.trainer.multi_task_model import MultiTaskModel
+from twinhead.trainer.padded_batch import make_batch
+from twinhead.trainer.recipe import LossRecipe
+
+NAMES = [task.name for task in TASKS]
+
+
+@pytest.fixture
+def setting(tmp_path):
+    model = checkpoint(tmp_path)
+    rows = encode_rows([random_rows(16)], TASKS, model.tokenizer)
+    losses = {
+        task.name: TaskLoss(task, np.ones(len(task.labels), dtype=np.float32), 0.0)
+        for task in TASKS
+    }
+    return MultiTaskModel(model.network, losses, LossWeights(LossRecipe(), NAMES)), rows, losses
+
+
+def sizes_of(rows, losses):
+    return {name: loss.size(rows.targets[name]) for name, loss in losses.items()}
+
+
+def test_rows_in_groups_of_like_length_are_one_batch(setting):
+    model, rows, losses = setting
+    sizes = sizes_of(rows, losses)
+    whole, by_task = model([make_batch(rows, np.arange(16), TASKS)], sizes)
+    groups = [np.array([3, 9]), np.setdiff1d(np.arange(16), [3, 9])]
+    parted, by_task_parted = model([make_batch(rows, group, TASKS) for group in groups], sizes)
+    assert list(by_task) == NAMES
+    assert parted.item() == pytest.approx(whole.item(), rel=1e-5)
+    for name in NAMES:
+        assert by_task_parted[name].item() == pytest.approx(by_task[name].item(), rel=1e-5)
+    assert whole.item() == pytest.approx(sum(loss.item() for loss in by_task.values()), rel=1e-6)
+
+
+def test_a_loss_is_the_mean_over_the_labelled_rows(setting):
+    model, rows, losses = setting
+    _, by_task = model([make_batch(rows, np.arange(16), TASKS)], sizes_of(rows, losses))
+    labelled = [i for i in range(16) if "topic" in rows.rows[i].labels]
+    batch = make_batch(rows, np.array(labelled), TASKS)
+    logits = model.network(batch.input_ids, batch.mask).logits["topic"]
+    targets = torch.from_numpy(rows.targets["topic"][labelled])
+    wanted = torch.nn.functional.cross_entropy(logits, targets)
+    assert by_task["topic"].item() == pytest.approx(wanted.item(), rel=1e-5)
+
+
+def test_without_rows_it_gives_a_loss_of_nothing_that_reaches_every_parameter(setting):
+    model, rows, losses = setting
+    loss, by_task = model([], sizes_of(rows, losses))
+    assert loss.item() == 0.0
+    assert by_task == {}
+    loss.backward()
+    assert all(p.grad is not None and not p.grad.any() for p in model.parameters())

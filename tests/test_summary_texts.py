@@ -1,0 +1,85 @@
+"""Numbers, names and warnings as people read them."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from small_summary import make_summary
+from twinhead.trainer.recipe import LossRecipe
+from twinhead.trainer.run_summary import DataSummary
+from twinhead.trainer.summary_texts import (
+    data_warnings,
+    duration,
+    figure_text,
+    figure_title,
+    one_line,
+    percent_text,
+    short_count,
+    shortened,
+    weighting_text,
+)
+
+
+def test_texts_stay_on_their_line():
+    assert one_line(" a\n\tb\u2028c\x07\u202e\ud800") == "a b c\ufffd\ufffd\ufffd"
+    assert one_line("👩\u200d🔬 日本") == "👩\u200d🔬 日本"
+    assert shortened("abcdef", 6) == "abcdef"
+    assert shortened("abcdefg", 6) == "abcde…"
+
+
+def test_counts():
+    assert [short_count(count) for count in (512, 1540, 22_713_216, 7 * 10**9)] == [
+        "512",
+        "1.5 k",
+        "22.7 M",
+        "7.0 G",
+    ]
+
+
+def test_figures():
+    assert figure_text(0.12345) == "0.123"
+    assert [figure_text(one) for one in (None, math.nan, math.inf)] == ["-", "-", "-"]
+    assert [figure_title(one) for one in ("macro_f1", "ece", "exact_match")] == [
+        "macro F1",
+        "ECE",
+        "exact match",
+    ]
+
+
+def test_shares():
+    shown = [percent_text(share) for share in (0, 0.0001, 0.0005, 0.5, 1)]
+    assert shown == ["0.0 %", "< 0.1 %", "0.1 %", "50.0 %", "100.0 %"]
+
+
+def test_durations():
+    shown = [duration(seconds) for seconds in (0.4, 12, 59.6, 200, 7500)]
+    assert shown == ["0 s", "12 s", "1 min 0 s", "3 min 20 s", "2 h 05 min"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "text"),
+    [
+        ({}, "plain sum"),
+        ({"weighting": "alpha", "alpha": 0.3}, "0.3 · topic + 0.7 · urgent"),
+        ({"weighting": "fixed", "weights": {"urgent": 2}}, "fixed weights (topic 1, urgent 2)"),
+        ({"weighting": "uncertainty"}, "learned uncertainty (Kendall, Gal & Cipolla 2018)"),
+    ],
+)
+def test_how_losses_became_one(loss, text):
+    summary = make_summary()
+    config = summary.config.model_copy(update={"tasks": summary.config.tasks[:2]})
+    recipe = summary.recipe.model_copy(update={"loss": LossRecipe.model_validate(loss)})
+    assert weighting_text(replace(summary, recipe=recipe, config=config)) == text
+
+
+def test_what_is_wrong_with_the_data():
+    def of(**counts):
+        counts = {"duplicates": 5, "conflicts": 0, "leaks": 0} | counts
+        return list(data_warnings([DataSummary("news", "test", 1200, {}, **counts)]))
+
+    assert of() == []
+    (leaks,) = of(leaks=1)
+    assert leaks.startswith("news, test: 1 of 1,200 rows has a text that is among the training")
+    (conflicts,) = of(conflicts=2)
+    assert conflicts.startswith("news, test: 2 of 1,200 rows have the text of an earlier row")
+    assert of(leaks=1, conflicts=2) == [leaks, conflicts]

@@ -1,0 +1,221 @@
+"""Whole runs in this process: what they leave, and what they leave alone."""
+
+import json
+
+import numpy as np
+import pytest
+import trained
+from safetensors.numpy import load_file
+from twinhead.model.checkpoint import Checkpoint
+from twinhead.trainer import losses
+from twinhead.trainer.errors import DataError, DivergedError, RecipeError, RunError
+from twinhead.trainer.train_recipe import Observer
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """A finished run."""
+    folder = tmp_path_factory.mktemp("first")
+    recipe = trained.write_recipe(folder)
+    summary = trained.train_here(recipe, folder / "run")
+    return recipe, folder / "run", summary
+
+
+def onward(folder, checkpoint, first_recipe):
+    """A recipe that goes on from a checkpoint."""
+    text = first_recipe.read_text()
+    start, end = text.index("[model]"), text.index("[[data]]")
+    recipe = first_recipe.with_name("onward.toml")
+    recipe.write_text(text[:start] + f'[model]\ncheckpoint = "{checkpoint}"\n\n' + text[end:])
+    return recipe
+
+
+def test_it_leaves_a_checkpoint_with_its_figures_a_card_and_a_report(first):
+    _, output, summary = first
+    checkpoint = Checkpoint.load(output / "checkpoint")
+    assert checkpoint.version == summary.version
+    assert checkpoint.provenance["best_step"] == summary.best_step
+    assert checkpoint.metrics["mood"]["validation"]["rows"] == 24
+    assert {found.split for found in summary.evaluations} == {"train", "validation"}
+    for task in checkpoint.config.tasks:
+        assert task.temperature == summary.temperatures[task.name]
+    assert "topic" in (output / "checkpoint" / "README.md").read_text()
+    assert summary.version in (output / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("rules", "changed"),
+    [
+        (["encoder", "head:mood"], ["heads.topic"]),
+        (["top:1", "head:topic"], ["layer.1", "mood"]),
+        (["below:0"], ["layer.0", "layer.1", "topic", "mood"]),
+    ],
+)
+@pytest.mark.parametrize("cache", ["true", "false"])
+def test_what_is_frozen_is_the_same_to_the_bit(first, tmp_path, rules, changed, cache):
+    recipe, output, _ = first
+    trained.train_here(
+        onward(tmp_path, output / "checkpoint", recipe),
+        tmp_path / "run",
+        f"freezing.freeze={json.dumps(rules)}",
+        f"freezing.cache={cache}",
+    )
+    before = trained.tensors(output / "checkpoint")
+    after = trained.tensors(tmp_path / "run" / "checkpoint")
+    assert before.keys() == after.keys()
+    differing = {name for name in before if not np.array_equal(before[name], after[name])}
+    parts = [part.removeprefix("heads.") for part in changed]
+    assert differing  # something was trained
+    assert all(any(part in name for part in parts) for name in differing), differing
+    assert all(any(part in name for name in differing) for part in parts), differing
+
+
+def test_a_part_that_is_frozen_later_stays_as_it_was_then(first, tmp_path):
+    recipe, output, _ = first
+    stages = [
+        "freezing.freeze=[]",
+        'freezing.stages=[{epoch=1,freeze=["encoder"]}]',
+        "training.select=mood",
+    ]
+    going_on = onward(tmp_path, output / "checkpoint", recipe)
+    # The first epoch is the same in both, as the rate is constant; then the encoder rests.
+    constant = ["training.decay=constant", "training.warmup=0"]
+    for epochs, name in ((2, "two"), (3, "three")):
+        trained.train_here(
+            going_on,
+            tmp_path / name,
+            *stages,
+            *constant,
+            f"training.epochs={epochs}",
+            "training.head_learning_rate=0.00001",
+        )
+    two = load_file(tmp_path / "two" / "checkpoint" / "model.safetensors")
+    three = load_file(tmp_path / "three" / "checkpoint" / "model.safetensors")
+    assert all(np.array_equal(two[name], three[name]) for name in two)
+
+
+def test_a_delta_holds_only_what_changed(first, tmp_path):
+    recipe, output, _ = first
+    going_on = onward(tmp_path, output / "checkpoint", recipe)
+    options = ['freezing.freeze=["encoder"]']
+    trained.train_here(going_on, tmp_path / "delta", *options, delta=True)
+    trained.train_here(going_on, tmp_path / "whole", *options)
+    delta, whole = tmp_path / "delta" / "checkpoint", tmp_path / "whole" / "checkpoint"
+    assert Checkpoint.load(delta).version == Checkpoint.load(whole).version
+    assert not (delta / "model.safetensors").exists()
+    assert set(load_file(delta / "delta.safetensors")) == {
+        f"heads.{task}.output.{part}" for task in ("topic", "mood") for part in ("weight", "bias")
+    }
+
+
+def test_a_loss_that_is_not_finite_stops_with_its_rows_saved(tmp_path, monkeypatch):
+    recipe = trained.write_recipe(tmp_path)
+    plain, calls = losses.TaskLoss.forward, []
+
+    def broken(self, logits, targets):
+        calls.append(1)
+        loss = plain(self, logits, targets)
+        return loss * float("nan") if len(calls) > 30 else loss
+
+    monkeypatch.setattr(losses.TaskLoss, "forward", broken)
+    with pytest.raises(DivergedError, match=r"diverged-step-\d+\.jsonl"):
+        trained.train_here(recipe, tmp_path / "run")
+    (file,) = (tmp_path / "run").glob("diverged-step-*.jsonl")
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    known = (tmp_path / "topics.jsonl").read_text() + (tmp_path / "moods.jsonl").read_text()
+    assert 0 < len(rows) <= 17
+    assert all(row["text"] in known and row["labels"] for row in rows)
+    assert all(":" in row["origin"] for row in rows)
+
+
+def test_folders_that_will_not_do_are_refused(first, tmp_path):
+    recipe, output, _ = first
+    with pytest.raises(RunError, match="--force"):
+        trained.train_here(recipe, output)
+    with pytest.raises(RunError, match="finished run"):
+        trained.train_here(recipe, output, resume=True)
+    with pytest.raises(RunError, match="nothing to resume"):
+        trained.train_here(recipe, tmp_path / "new", resume=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="is a file"):
+        trained.train_here(recipe, tmp_path / "file")
+    assert Checkpoint.load(output / "checkpoint")
+
+
+def test_bad_rows_and_rules_are_told_before_anything_is_written(first, tmp_path):
+    recipe, output, _ = first
+    going_on = onward(tmp_path, output / "checkpoint", recipe)
+    for setting in ('freezing.freeze=["top:9"]', 'freezing.stages=[{freeze=["head:x"]}]'):
+        with pytest.raises(RecipeError, match="freezing"):
+            trained.train_here(going_on, tmp_path / "run", setting)
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text('{"text": "a", "topic": "animals"}\n{"text": "b", "topic": "plants"}\n')
+    with pytest.raises(DataError, match=r"broken\.jsonl:2: topic has no label 'plants'"):
+        trained.train_here(recipe, tmp_path / "run", f"data.topics.train={broken}")
+    assert not (tmp_path / "run").exists()
+
+
+def test_it_stops_early_when_nothing_becomes_better(tmp_path):
+    recipe = trained.write_recipe(tmp_path)
+    trained.train_here(
+        recipe,
+        tmp_path / "run",
+        "training.epochs=50",
+        "training.patience=3",
+        "training.learning_rate=1e-9",
+        "training.head_learning_rate=1e-9",
+    )
+    seen = trained.records(tmp_path / "run", "validation")
+    assert [record["best"] for record in seen] == [True, False, False, False]
+
+
+def test_a_stall_begins_the_next_stage_and_then_counts_anew(tmp_path):
+    recipe = trained.write_recipe(tmp_path)
+    summary = trained.train_here(
+        recipe,
+        tmp_path / "run",
+        'freezing.freeze=["encoder"]',
+        'freezing.stages=[{freeze=["top:1"]},{freeze=[]}]',
+        "freezing.stalled_after=2",
+        "training.epochs=50",
+        "training.patience=2",
+        "training.learning_rate=1e-9",
+        "training.head_learning_rate=1e-9",
+    )
+    stages = [(stage.epoch, stage.reason) for stage in summary.history.stages]
+    assert stages == [(0.0, "start"), (3.0, "validation stalled"), (5.0, "validation stalled")]
+    assert summary.history.validations[-1].epoch == 7.0
+
+
+def test_observers_are_told_everything(tmp_path):
+    told = []
+
+    class Watching(Observer):
+        def data(self, summaries, notes):
+            told.append(("data", [(s.dataset, s.split, s.rows) for s in summaries]))
+
+        def steps(self, total, per_epoch, resumed_at):
+            told.append(("steps", total, per_epoch, resumed_at))
+
+        def record(self, record):
+            told.append(("record", type(record).__name__))
+
+        def close(self):
+            told.append(("close",))
+
+    trained.train_here(
+        trained.write_recipe(tmp_path), tmp_path / "run", observers=lambda _: [Watching()]
+    )
+    assert told[0] == (
+        "data",
+        [
+            ("topics", "train", 96),
+            ("moods", "train", 48),
+            ("topics", "validation", 24),
+            ("moods", "validation", 24),
+        ],
+    )
+    assert told[1] == ("steps", 27, 9, 0)
+    assert told[2] == ("record", "StageRecord")
+    assert told.count(("record", "ValidationRecord")) == 3
+    assert told[-1] == ("close",)

@@ -1,0 +1,42 @@
+"""The forward pass over one padded batch: what is left of the encoder, then the heads."""
+
+from collections.abc import Iterator
+
+import torch
+
+from ..model.config import Pooling, TaskConfig, TaskKind
+from ..model.network import Network
+from ..model.pooling import pool
+from .padded_batch import PaddedBatch
+
+
+def task_logits(network: Network, batch: PaddedBatch) -> Iterator[tuple[TaskConfig, torch.Tensor]]:
+    """The logits of each task, for those rows of a batch that have its label.
+
+    The encoder runs once, whatever the number of tasks, and only as far as the batch does not hold
+    its output already.
+    """
+    hidden = _encode(network, batch)
+    pooled: dict[Pooling, torch.Tensor] = dict(batch.pooled or {})
+    for task in network.config.tasks:
+        rows = batch.labelled[task.name]
+        if not len(rows):
+            continue
+        if task.kind is TaskKind.TOKEN:
+            read = hidden
+        else:
+            if task.pooling not in pooled:
+                pooled[task.pooling] = pool(hidden, batch.mask, task.pooling)
+            read = pooled[task.pooling]
+        # All of them, most often: then nothing is copied.
+        yield task, network.heads[task.name](read if len(rows) == len(read) else read[rows])
+
+
+def _encode(network: Network, batch: PaddedBatch) -> torch.Tensor:
+    if batch.pooled is not None:  # nothing reads single tokens
+        return batch.mask
+    if batch.hidden is None:
+        return network.encoder(batch.input_ids, batch.mask)
+    if batch.split is None:
+        return batch.hidden
+    return batch.split.upper(batch.hidden, batch.input_ids, batch.mask)
