@@ -16,6 +16,10 @@ from twinhead.client import Client
 from twinhead.server.settings import WorkerSettings
 from twinhead.server.worker import Worker
 
+# Tiny models gain nothing from threads, which wait for each other when the machine is busy. Workers
+# set their own number.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parents[1]
 TWINHEAD = [sys.executable, "-m", "twinhead.client"]
 START_SECONDS = 120.0

@@ -92,8 +92,14 @@ class History:
                 stream.write(_line_of(record))
 
     @classmethod
-    def read(cls, file: Path, until_step: int) -> "History":
-        """The records up to a step; later ones, which a killed run left, are dropped."""
+    def read(cls, file: Path, until_step: int, stages: int) -> "History":
+        """The records of a run as they were when it was saved; what came later is dropped.
+
+        Args:
+            file: the records; is written anew, without the later ones.
+            until_step: steps that were done.
+            stages: stages that had begun; the next may begin at this very step.
+        """
         history = cls()
         if file.is_file():
             for line in file.read_text(encoding="utf-8").splitlines():
@@ -107,6 +113,7 @@ class History:
                     data["rules"] = tuple(data["rules"])
                 if data["step"] <= until_step:
                     history._keep(kind(**data))
+        del history.stages[stages:]
         file.write_text("".join(_line_of(record) for record in history._in_order()), "utf-8")
         history.file = file
         return history

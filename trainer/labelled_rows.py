@@ -58,7 +58,7 @@ def columns_of(file: Path, wanted: Iterable[str]) -> list[str]:
     found: dict[str, None] = {}
     with _open(file) as reader:
         if reader.columns is not None:
-            return list(reader.columns)
+            return [name.strip() for name in reader.columns]
         for batch in reader.batches():
             for row in batch.as_dicts():
                 found.update(dict.fromkeys(row))
@@ -116,14 +116,26 @@ def _raw_rows(source: DataRecipe, split: str) -> Iterator[tuple[str, Mapping[str
             yield from _hub_rows(source.hub, name)
         return
     for file in names:
-        with _open(Path(file)) as reader:
-            for batch in reader.batches():
-                for index, row in enumerate(batch.as_dicts()):
-                    number = batch.first_row + index
-                    if batch.lines is None:
-                        yield f"{file}, row {number}", row
-                    else:
-                        yield f"{file}:{batch.lines[index]}", row
+        try:
+            yield from _file_rows(file)
+        except FileError as error:
+            if isinstance(error.__cause__, UnicodeDecodeError):  # the labeller has an option for it
+                what = str(error).partition(";")[0]
+                raise FileError(f"{what}; convert the file to UTF-8") from error
+            raise
+
+
+def _file_rows(file: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    with _open(Path(file)) as reader:
+        # As the labeller does, without the spaces around the names in a header.
+        spaced = any(name != name.strip() for name in reader.columns or ())
+        for batch in reader.batches():
+            for index, row in enumerate(batch.as_dicts()):
+                if batch.lines is None:
+                    origin = f"{file}, row {batch.first_row + index}"
+                else:
+                    origin = f"{file}:{batch.lines[index]}"
+                yield origin, {name.strip(): row[name] for name in row} if spaced else row
 
 
 def _hub_rows(hub: str, split: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -254,7 +266,7 @@ def _plain(value: Any, column: str) -> str:
         case None:
             return ""
         case str():
-            return value
+            return value.strip()
         case bool():
             return str(value).lower()
         case int():

@@ -31,7 +31,7 @@ class Schedule(StrEnum):
     SYNCHRONOUS = "synchronous"
     """Every step has rows of every data set."""
     ALTERNATING = "alternating"
-    """Every step has rows of one data set, drawn by its share."""
+    """Every batch has rows of one data set, drawn by its share."""
 
 
 class Policy(StrEnum):
@@ -89,6 +89,11 @@ class TaskRecipe(TaskConfig):
         "sorted; for a token task `O` first.",
     )
 
+    @field_validator("temperature")
+    @classmethod
+    def _is_fitted(cls, temperature: float) -> float:  # noqa: ARG003
+        raise ValueError("is fitted on validation rows, and cannot be set")
+
     @field_validator("labels")
     @classmethod
     def _labels_fit(cls, labels: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
@@ -129,7 +134,8 @@ class LabelColumn(_Section):
     column: str = Field(
         min_length=1,
         description="Column with the label; for a token task a list of tags, one for each word; "
-        "for a multi-label task a list of labels, or a text that `separator` cuts.",
+        "for a multi-label task a list of labels, or a text that `separator` cuts (an empty one "
+        "means none of the labels).",
     )
     map: Mapping[str, str] = Field(
         default={},
@@ -208,7 +214,7 @@ class SamplingRecipe(_Section):
 
     schedule: Schedule = Field(
         default=Schedule.SYNCHRONOUS,
-        description="synchronous: rows of every data set in each step; alternating: of one.",
+        description="synchronous: rows of every data set in each batch; alternating: of one.",
     )
     policy: Policy = Field(
         default=Policy.PROPORTIONAL,

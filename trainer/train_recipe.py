@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,7 @@ from ..model.checkpoint import Checkpoint
 from ..model.config import TaskConfig
 from ..model.tokenizer import Tokenizer
 from .encoded_rows import EncodedRows
-from .errors import RunError
+from .errors import DataError, RecipeError, RunError
 from .freezing import freeze
 from .history import Record
 from .loop import train
@@ -100,6 +100,7 @@ def train_recipe(
         freeze(network, rules)
     summaries = rows.summaries({task.name: task for task in tasks})
     splits = rows.encode(tasks, tokenizer)
+    _check_labels(recipe, tasks, splits)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
@@ -144,6 +145,23 @@ def train_recipe(
     finally:
         for observer in watching:
             observer.close()
+
+
+def _check_labels(
+    recipe: Recipe, tasks: Sequence[TaskConfig], splits: Mapping[str, EncodedRows]
+) -> None:
+    select = recipe.training.select
+    names = [task.name for task in tasks]
+    if select not in ("mean", *names):
+        raise RecipeError(f"training.select: the model has no task {select}, only {names}")
+    for name in names:
+        if not splits["train"].labelled(name).any():
+            raise DataError(f"no training row has a label of {name}")
+    measured = [name for name in names if splits["validation"].labelled(name).any()]
+    if select not in ("mean", *measured):
+        raise DataError(f"training.select: no validation row has a label of {select}")
+    if not measured:
+        raise DataError("no validation row has a label of any task")
 
 
 def _accelerator(precision: Precision, device: str) -> Accelerator:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
+from torch.optim.lr_scheduler import LambdaLR
 
 from ..model.config import TaskKind
 from ..model.layers import set_dropout
@@ -97,9 +98,8 @@ class TrainingRun:
         self.plan = StepPlan(sets, recipe.sampling, recipe.training.seed)
         self.steps = self.plan.steps_per_epoch * recipe.training.epochs
         self.optimizer = make_optimizer(self.bare_model, recipe.training)
-        self.rates = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, rate_course(recipe.training, self.steps)
-        )
+        self._course = rate_course(recipe.training, self.steps)
+        self.rates = LambdaLR(self.optimizer, self._course)
         self.train_batches = self._row_batches(train)
         self._validation_batches = self._row_batches(splits["validation"])
         self._cached_splits = (self.train_batches, self._validation_batches)
@@ -307,10 +307,10 @@ class TrainingRun:
         self.state = load_state(
             self._state_file, self.state.fingerprint, self.bare_model, self.optimizer
         )
-        self.rates.last_epoch = self.state.step - 1
-        self.rates.step()
+        self.rates = LambdaLR(self.optimizer, self._course, last_epoch=self.state.step - 1)
         if self.is_main:
-            self.history = History.read(self.folder / "history.jsonl", self.state.step)
+            file = self.folder / "history.jsonl"
+            self.history = History.read(file, self.state.step, self.state.stage)
         if self.state.stage:
             self._apply_stage(self.state.stage - 1)
         self._ticked = self._logged = self._saved = time.monotonic()
@@ -320,7 +320,7 @@ class TrainingRun:
         if self.is_main:
             for file in [*self.folder.glob("best-*.safetensors"), self._state_file]:
                 file.unlink(missing_ok=True)
-            self.history = History.read(self.folder / "history.jsonl", -1)
+            self.history = History.read(self.folder / "history.jsonl", -1, 0)
 
     def restore_best(self) -> None:
         """Put the best weights into the network."""
