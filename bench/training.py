@@ -38,8 +38,8 @@ SCHEDULES = {
         'freezing.stages=[{epoch=1,freeze=["top:2"]},{epoch=2,freeze=[]}]',
         "training.epochs=3",
     ],
-    "top four": ['freezing.freeze=["top:4"]', "training.epochs=2"],
     "all": [EVERYTHING, "training.epochs=1"],
+    "top four": ['freezing.freeze=["top:4"]', "training.epochs=2"],
 }
 
 

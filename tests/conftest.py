@@ -10,15 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import one_thread  # noqa: F401 (before whatever imports torch)
 import pytest
 from debug_model import CountingEngine, debug_model
 from twinhead.client import Client
 from twinhead.server.settings import WorkerSettings
 from twinhead.server.worker import Worker
-
-# Tiny models gain nothing from threads, which wait for each other when the machine is busy. Workers
-# set their own number.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
 TWINHEAD = [sys.executable, "-m", "twinhead.client"]
