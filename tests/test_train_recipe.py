@@ -219,3 +219,22 @@ def test_observers_are_told_everything(tmp_path):
     assert told[2] == ("record", "StageRecord")
     assert told.count(("record", "ValidationRecord")) == 3
     assert told[-1] == ("close",)
+
+
+def test_the_best_weights_come_back_whole_although_later_stages_trained_more(first, tmp_path):
+    recipe, output, _ = first
+    summary = trained.train_here(
+        onward(tmp_path, output / "checkpoint", recipe),
+        tmp_path / "run",
+        'freezing.freeze=["encoder"]',
+        "freezing.stages=[{epoch=1,freeze=[]}]",
+        # So that no later validation is better than the first.
+        "training.learning_rate=0.5",
+        "training.head_learning_rate=1e-9",
+        "training.decay=constant",
+        "training.warmup=0",
+    )
+    before = load_file(output / "checkpoint" / "model.safetensors")
+    after = load_file(tmp_path / "run" / "checkpoint" / "model.safetensors")
+    assert summary.history.stages[-1].step >= summary.best_step > 0
+    assert all(np.array_equal(before[name], after[name]) for name in before)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from numpy.typing import NDArray
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -93,7 +94,11 @@ class TrainingRun:
         self.bare_model = MultiTaskModel(network, self._loss_of, weights).to(accelerator.device)
         self.model: Any = self.bare_model
         """The model as the loop calls it: wrapped, when there are several processes."""
-        # From random numbers of its own: the network's first weights are the same for any data.
+        self._ever_trained: set[str] = set()
+        for rules in recipe.freezing.rules:
+            freeze(network, rules)
+            named = network.named_parameters()
+            self._ever_trained |= {name for name, parameter in named if parameter.requires_grad}
         sets = [np.flatnonzero(train.dataset == index) for index in range(len(recipe.data))]
         self.plan = StepPlan(sets, recipe.sampling, recipe.training.seed)
         self.steps = self.plan.steps_per_epoch * recipe.training.epochs
@@ -249,7 +254,8 @@ class TrainingRun:
 
     def keep_if_best(self, metrics: dict[str, TaskMetrics]) -> None:
         """Write the trained weights down if they are the best so far."""
-        score = score_of(metrics, self.recipe.training.select)
+        # The last bit may differ between processes, and they must decide alike.
+        (score,) = broadcast_object_list([score_of(metrics, self.recipe.training.select)])
         best = self.state.best_score is None or score > self.state.best_score
         if best:
             self.state.best_score, self.state.best_step = score, self.state.step
@@ -365,11 +371,9 @@ class TrainingRun:
         return RowBatches(rows, self.network.config.tasks, device, budget)
 
     def _trained_tensors(self) -> dict[str, torch.Tensor]:
-        return {
-            name: parameter.detach()
-            for name, parameter in self.network.named_parameters()
-            if parameter in self.optimizer.state
-        }
+        """All that any stage trains: what a later one changes must come back with the best."""
+        named = self.network.named_parameters()
+        return {name: parameter.detach() for name, parameter in named if name in self._ever_trained}
 
     def _next_stage(self) -> Stage | None:
         stages = self.recipe.freezing.stages
