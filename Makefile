@@ -7,7 +7,7 @@ BUF_VERSION := 1.75.0
 BUF := $(VENV)/buf/node_modules/.bin/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format protos bench clean
+.PHONY: help install demo test lint format protos bench bench-training clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ protos: $(READY)  ## Generate the Python of the wire contract
 
 bench: $(READY)  ## Measure speed and memory: make bench TEXT=file.txt
 	$(BIN)/python bench/first_light.py $(TEXT)
+
+bench-training: $(READY)  ## Measure training: make bench-training DATA=folder
+	for what in speed small tokens quality; do $(BIN)/python bench/training.py $$what $(DATA); done
 
 clean:  ## Remove the environment and all that was built
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache

@@ -39,7 +39,7 @@ SCHEDULES = {
         "training.epochs=3",
     ],
     "all": [EVERYTHING, "training.epochs=1"],
-    "top four": ['freezing.freeze=["top:4"]', "training.epochs=2"],
+    "top four": ['freezing.freeze=["top:4"]', "training.epochs=1"],
 }
 
 

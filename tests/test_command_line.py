@@ -38,7 +38,8 @@ def test_help_lists_the_commands(run_twinhead):
     done = run_twinhead("--help")
     assert done.returncode == 0
     listed = done.stdout.split("Commands:\n")[1].splitlines()
-    assert [line.split()[0] for line in listed] == ["demo", "import", "inspect", "label", "serve"]
+    names = [line.split()[0] for line in listed]
+    assert names == ["demo", "evaluate", "import", "inspect", "label", "serve", "train"]
     assert "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some rows" in done.stdout
     assert run_twinhead("-h").stdout == done.stdout
 

@@ -9,29 +9,27 @@ from rich.markup import escape
 from rich.table import Table
 
 from .evaluate_model import FailedRow, ModelEvaluation
-from .figures_table import figures_table
+from .figures_table import figures_table, print_table
 from .run_summary import Evaluation
 from .task_metrics import TaskMetrics
 
 # As many as a person reads.
 _SHOWN_CONFUSIONS = 10
 _SHOWN_ROWS = 5
-# Wider than any table is: what a table takes when nothing bounds it.
-_UNBOUNDED = 10_000
 
 
 def print_evaluation(console: Console, measured: ModelEvaluation, *, details: bool) -> None:
     """Print the figures, and with `details` those of each label, and what is mistaken for what."""
-    _print_table(console, figures_table(measured.evaluations))
+    print_table(console, figures_table(measured.evaluations))
     for evaluation in measured.evaluations if details else ():
         if evaluation.dataset is not None:  # it is part of another
             continue
         metrics = evaluation.metrics
         console.print(f"\n[bold]{metrics.task}[/bold], {escape(evaluation.split)}\n")
-        _print_table(console, _labels_table(metrics))
+        print_table(console, _labels_table(metrics))
         if (confusions := _confusions_table(metrics)) is not None:
             console.print()
-            _print_table(console, confusions)
+            print_table(console, confusions)
 
 
 def lines_of_failed(failed: tuple[FailedRow, ...]) -> Iterator[str]:
@@ -105,10 +103,3 @@ def _table(first: str, *others: str) -> Table:
     for name in others:
         table.add_column(name, justify="right")
     return table
-
-
-def _print_table(console: Console, table: Table) -> None:
-    """Print a table as wide as it is: a file has no width, and a terminal wraps what is wider."""
-    unbounded = console.options.update(max_width=_UNBOUNDED)
-    table.width = console.measure(table, options=unbounded).maximum
-    console.print(table, crop=False, no_wrap=True, overflow="ignore")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -20,6 +21,8 @@ _SHOWN = {
     "macro_f1": "macro F1",
     "ece": "ECE",
 }
+# Wider than any table is: what a table takes when nothing bounds it.
+_UNBOUNDED = 10_000
 _SPLITS = {"train": "seen"}
 
 
@@ -47,3 +50,10 @@ def figures_table(evaluations: Sequence[Evaluation]) -> Table:
 def main_figures(figures: Mapping[str, float]) -> str:
     """The figures of a task that say most, the main one first, in a few characters."""
     return ", ".join(f"{_SHOWN[name]} {figures[name]:.4f}" for name in leading_figures(figures))
+
+
+def print_table(console: Console, table: Table) -> None:
+    """Print a table as wide as it is: a file has no width, and a terminal wraps what is wider."""
+    unbounded = console.options.update(max_width=_UNBOUNDED)
+    table.width = console.measure(table, options=unbounded).maximum
+    console.print(table, crop=False, no_wrap=True, overflow="ignore")

@@ -114,11 +114,11 @@ def train(
 
 
 def _show(summary: "RunSummary", folder: Path) -> None:
-    from .figures_table import figures_table
+    from .figures_table import figures_table, print_table
     from .train_recipe import CHECKPOINT, REPORT
 
     console = Console(highlight=False, soft_wrap=True)
-    console.print(figures_table(summary.evaluations))
+    print_table(console, figures_table(summary.evaluations))
     checkpoint = folder / CHECKPOINT
     console.print(
         f"version {summary.version}, best after step {summary.best_step:,}\n"

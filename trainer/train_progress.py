@@ -116,7 +116,9 @@ class TrainProgress(Observer):
         table.add_column("parameters", justify="right")
         table.add_column("trains")
         for part in record.parts:
-            table.add_row(escape(part.name), f"{part.parameters:,}", "yes" if part.trained else "frozen")
+            table.add_row(
+                escape(part.name), f"{part.parameters:,}", "yes" if part.trained else "frozen"
+            )
         table.add_row("all", f"{total:,}", f"{trained:,} ({trained / total:.2%})")
         self._console.print(table)
 
