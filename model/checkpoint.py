@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -426,6 +427,9 @@ def _staged(folder: Path) -> Generator[Path]:
         for file in staging.rglob("*.safetensors"):  # the library writes them for their owner only
             file.chmod(0o644)
         staging.replace(folder)
+    except SafetensorError as error:  # how the library tells a full disk
+        shutil.rmtree(staging, ignore_errors=True)
+        raise CheckpointError(f"{folder} cannot be written: {error}") from error
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise

@@ -31,10 +31,26 @@ def uninterrupted(tmp_path_factory):
 
 def test_a_killed_run_goes_on_with_the_same_losses(uninterrupted, tmp_path):
     recipe, whole = uninterrupted
-    output = tmp_path / "run"
+    kill_and_compare(recipe, whole, tmp_path / "run", list(EACH_STEP))
+
+
+def test_a_run_with_a_cache_and_stages_goes_on_with_the_same_losses(tmp_path):
+    recipe = trained.write_recipe(tmp_path)
+    stages = '[{epoch=1,freeze=["top:1"]}]'
+    options = [*EACH_STEP, "--set", 'freezing.freeze=["encoder"]']
+    options += ["--set", f"freezing.stages={stages}"]
+    whole = trained.run(recipe, tmp_path / "whole", *options)
+    assert whole.returncode == 0, whole.stderr
+    kill_and_compare(recipe, tmp_path / "whole", tmp_path / "run", options, (9, 21))
+    begun = [record["step"] for record in trained.records(tmp_path / "run", "stage")]
+    assert begun == [0, 9]
+
+
+def kill_and_compare(recipe, whole, output, typed, kills=(4, 11)):
+    """Kill a run twice, resume it, and compare it with one that ran through."""
     killed = []
-    options = list(EACH_STEP)
-    for wanted in (4, 11):
+    options = typed
+    for wanted in kills:
         process = subprocess.Popen(
             trained.command(recipe, output, *options),
             env=trained.environment(),
@@ -49,13 +65,13 @@ def test_a_killed_run_goes_on_with_the_same_losses(uninterrupted, tmp_path):
             time.sleep(0.005)
         assert process.wait() == -signal.SIGKILL
         killed.append(len(figures_so_far(output)))
-        options = [*EACH_STEP, "--resume"]
+        options = [*typed, "--resume"]
     assert not (output / "checkpoint").exists()
     resumed = trained.run(recipe, output, *options)
     assert resumed.returncode == 0, resumed.stderr
     assert "resumed after step" in resumed.stderr
     steps = len(figures(whole))
-    assert 4 <= killed[0] < killed[1] < steps  # both came while there was work left
+    assert kills[0] <= killed[0] < killed[1] < steps  # both came while there was work left
     assert figures(output) == figures(whole)
     ours, theirs = trained.tensors(output / "checkpoint"), trained.tensors(whole / "checkpoint")
     assert ours.keys() == theirs.keys()

@@ -92,3 +92,25 @@ def test_nothing_of_it_is_left_behind(tmp_path):
     described = json.loads((tmp_path / "run" / "checkpoint" / "twinhead.json").read_text())
     assert described["metrics"]["topic"]["validation"]["rows"] == 24
     assert Checkpoint.load(tmp_path / "run" / "checkpoint").config.task("topic").labels
+
+
+def test_layers_that_are_frozen_later_are_cached_without_dropout(tmp_path):
+    recipe = trained.write_recipe(tmp_path)
+    stages = [
+        "freezing.freeze=[]",
+        'freezing.stages=[{epoch=1,freeze=["encoder"]}]',
+        "training.epochs=4",
+        "training.dropout=0.5",
+    ]
+    cached = trained.train_here(recipe, tmp_path / "cached", *stages)
+    trained.train_here(recipe, tmp_path / "plain", *stages, NO_CACHE)
+    assert cached.cache.count("was computed once") == 1
+    assert losses(tmp_path / "cached") == pytest.approx(losses(tmp_path / "plain"), abs=5e-5)
+
+
+def test_the_highest_layer_runs_where_only_what_follows_it_trains(tmp_path):
+    recipe = trained.write_recipe(tmp_path, family="modernbert", rows=32)
+    freeze = 'freezing.freeze=["below:3"]'
+    trained.train_here(recipe, tmp_path / "cached", freeze)
+    trained.train_here(recipe, tmp_path / "plain", freeze, NO_CACHE)
+    assert losses(tmp_path / "cached") == pytest.approx(losses(tmp_path / "plain"), abs=5e-5)

@@ -6,6 +6,7 @@ from twinhead.trainer.tensorboard_log import FOLDER, TensorBoardLog
 
 def test_records_are_where_tensorboard_looks_for_them(tmp_path):
     log = TensorBoardLog(tmp_path)
+    log.steps(20, 10, 0)
     for step in (5, 10):
         log.record(
             StepRecord(

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 import trained
 from safetensors.numpy import load_file
 from twinhead.model.checkpoint import Checkpoint
@@ -108,14 +109,29 @@ def test_a_delta_holds_only_what_changed(first, tmp_path):
     }
 
 
-def test_a_loss_that_is_not_finite_stops_with_its_rows_saved(tmp_path, monkeypatch):
+class Endless(torch.autograd.Function):
+    """Leaves a loss as it is, and makes its gradient infinite."""
+
+    @staticmethod
+    def forward(context, loss):
+        return loss.clone()
+
+    @staticmethod
+    def backward(context, gradient):
+        return gradient * float("inf")
+
+
+@pytest.mark.parametrize("break_it", [lambda loss: loss * float("nan"), Endless.apply])
+def test_a_step_that_is_not_finite_is_not_taken_and_its_rows_are_saved(
+    tmp_path, monkeypatch, break_it
+):
     recipe = trained.write_recipe(tmp_path)
     plain, calls = losses.TaskLoss.forward, []
 
     def broken(self, logits, targets):
         calls.append(1)
         loss = plain(self, logits, targets)
-        return loss * float("nan") if len(calls) > 30 else loss
+        return break_it(loss) if len(calls) > 30 else loss
 
     monkeypatch.setattr(losses.TaskLoss, "forward", broken)
     with pytest.raises(DivergedError, match=r"diverged-step-\d+\.jsonl"):
@@ -126,6 +142,9 @@ def test_a_loss_that_is_not_finite_stops_with_its_rows_saved(tmp_path, monkeypat
     assert 0 < len(rows) <= 17
     assert all(row["text"] in known and row["labels"] for row in rows)
     assert all(":" in row["origin"] for row in rows)
+    # What was saved before can be resumed: its weights are finite.
+    for tensor in load_file(tmp_path / "run" / "state.safetensors").values():
+        assert np.isfinite(tensor).all()
 
 
 def test_folders_that_will_not_do_are_refused(first, tmp_path):
@@ -139,6 +158,13 @@ def test_folders_that_will_not_do_are_refused(first, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="is a file"):
         trained.train_here(recipe, tmp_path / "file")
+    (tmp_path / "other" / "checkpoint").mkdir(parents=True)
+    with pytest.raises(RunError, match="no checkpoint of Twinhead's"):
+        trained.train_here(recipe, tmp_path / "other", force=True)
+    with pytest.raises(RunError, match="would be replaced"):
+        trained.train_here(
+            onward(tmp_path, output / "checkpoint", recipe), output, force=True, delta=True
+        )
     assert Checkpoint.load(output / "checkpoint")
 
 
@@ -238,3 +264,62 @@ def test_the_best_weights_come_back_whole_although_later_stages_trained_more(fir
     after = load_file(tmp_path / "run" / "checkpoint" / "model.safetensors")
     assert summary.history.stages[-1].step >= summary.best_step > 0
     assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_batches_of_frozen_heads_alone_change_nothing_and_stop_nothing(tmp_path):
+    recipe = trained.write_recipe(tmp_path)
+    summary = trained.train_here(
+        recipe,
+        tmp_path / "run",
+        'freezing.freeze=["encoder","head:topic"]',
+        "sampling.schedule=alternating",
+    )
+    assert summary.history.steps[-1].step == summary.history.validations[-1].step
+
+
+def test_losses_are_told_as_means_over_the_rows(tmp_path):
+    recipe = trained.write_recipe(tmp_path)
+    still = ["training.learning_rate=1e-9", "training.head_learning_rate=1e-9"]
+    told = {}
+    for accumulate in (1, 3):
+        trained.train_here(
+            recipe,
+            tmp_path / str(accumulate),
+            *still,
+            "training.dropout=0",
+            "training.epochs=1",
+            f"sampling.accumulate={accumulate}",
+        )
+        (told[accumulate],) = trained.records(tmp_path / str(accumulate), "step")[-1:]
+    validation = trained.records(tmp_path / "1", "validation")[0]["figures"]
+    for task in ("topic", "mood"):
+        assert told[3]["losses"][task] == pytest.approx(told[1]["losses"][task], rel=0.02)
+        assert told[1]["losses"][task] == pytest.approx(validation[task]["loss"], rel=0.3)
+    assert told[3]["loss"] == pytest.approx(sum(told[3]["losses"].values()), rel=0.05)
+
+
+def test_a_checkpoint_goes_on_with_rows_of_some_of_its_tasks(first, tmp_path):
+    """The other head gets no gradient, and its bits stay."""
+    recipe, output, _ = first
+    going_on = onward(tmp_path, output / "checkpoint", recipe)
+    text = going_on.read_text()
+    start = text.index('[[data]]\nname = "topics"')
+    end = text.index('[[data]]\nname = "moods"')
+    moods_only = going_on.with_name("moods_only.toml")
+    moods_only.write_text(text[:start] + text[end:])
+    trained.train_here(moods_only, tmp_path / "run", 'freezing.freeze=["encoder"]')
+    before = trained.tensors(output / "checkpoint")
+    after = trained.tensors(tmp_path / "run" / "checkpoint")
+    changed = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert changed
+    assert all("mood" in name for name in changed), changed
+
+
+def test_of_an_encoder_every_task_needs_training_rows(tmp_path):
+    recipe = trained.write_recipe(tmp_path)
+    moods = tmp_path / "moods.jsonl"
+    moods.write_text('{"text": "a", "mood": "good", "topic": null}\n')
+    with pytest.raises(DataError, match="no training row has a label of topic"):
+        trained.train_here(
+            recipe, tmp_path / "run", f"data.topics.train={moods}", 'data.topics.tasks.mood="mood"'
+        )

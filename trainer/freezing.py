@@ -94,7 +94,7 @@ def frozen_layers(network: Network) -> int | None:
     """How many layers are frozen from below, together with the embeddings.
 
     Returns:
-        0 to the number of layers; None when all of the encoder is frozen.
+        0 to one less than there are; None when all of the encoder is frozen.
     """
     count = 0
     for part in parts_of(network):
@@ -103,7 +103,8 @@ def frozen_layers(network: Network) -> int | None:
         if part.trained:
             break
         count = part.height
-    return min(count, len(layers_of(network.encoder)))
+    # Where all layers are frozen but what follows them is not, the highest still has to run.
+    return min(count, len(layers_of(network.encoder)) - 1)
 
 
 def _named_by(rule: str, parts: Sequence[NamedPart]) -> list[str]:

@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,7 @@ class FrozenPrefix:
         *,
         every_token: bool,
         pass_tokens: int,
+        autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         """Describe a prefix.
 
@@ -52,9 +54,11 @@ class FrozenPrefix:
             poolings: what the heads read.
             every_token: whether a head reads single tokens.
             pass_tokens: padded tokens of one pass.
+            autocast: makes the context of a pass, which has the precision of training.
         """
         self._network = network
         self._pass_tokens = pass_tokens
+        self._autocast = autocast
         self.split = None if layers is None else SplitEncoder(network.encoder, layers)
         self.poolings = () if every_token or layers is not None else tuple(dict.fromkeys(poolings))
         """Of the vectors that are given; empty where they are token vectors."""
@@ -88,7 +92,7 @@ class FrozenPrefix:
             input_ids, mask = pad(rows, group)
             device = next(self._network.parameters()).device
             input_ids, mask = input_ids.to(device), mask.to(device)
-            with torch.no_grad():
+            with self._autocast(), torch.no_grad():
                 if self.split is not None:
                     hidden = self.split.lower(input_ids, mask)
                 else:
@@ -148,7 +152,10 @@ class CachedPrefix:
             reason = f"no room for {self.bytes / 1e9:.1f} GB of vectors of the frozen layers; "
             raise OSError(errno.ENOSPC, reason + "lower freezing.cache_gigabytes", str(file))
         with file.open("wb") as stream:
-            os.posix_fallocate(stream.fileno(), 0, self.bytes)
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(stream.fileno(), 0, self.bytes)
+            else:  # not on this system
+                stream.truncate(self.bytes)
 
     def fill(self, file: Path, progress: Progress, *, part: int = 0, parts: int = 1) -> None:
         """Compute the vectors of the kept rows, or of one of several parts of them.

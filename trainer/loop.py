@@ -7,7 +7,7 @@ def train(run: TrainingRun) -> None:
     """Train until the last step, or until validation has stalled for good.
 
     Raises:
-        DivergedError: a loss is not finite; the rows that caused it are saved.
+        DivergedError: a gradient is not finite; the rows that caused it are saved.
         OSError: the disk is full; what was saved before stays as it is.
     """
     while run.state.step < run.steps and not run.state.stopped:
@@ -22,12 +22,11 @@ def train(run: TrainingRun) -> None:
                 # One encoder pass over the rows of all tasks, each row to its own heads.
                 share = 1 / (len(batches) * run.processes)
                 loss, losses = run.model(run.train_batches(rows), sizes, share)
-                run.check_finite(loss, rows)
                 # The processes' gradients are averaged, but the losses are parts of one sum.
                 run.accelerator.backward(loss * run.processes)
                 run.note_losses(loss, losses, len(batch))
 
-        run.clip_gradients()
+        run.check_finite(run.clip_gradients(), batches)
         run.optimizer.step()
         run.optimizer.zero_grad(set_to_none=True)
         run.rates.step()

@@ -43,10 +43,13 @@ class MultiTaskModel(nn.Module):
                 loss = self._loss_of(task)(logits, batch.targets[task.name])
                 sums[task.name] = sums[task.name] + loss if task.name in sums else loss
         losses = {name: total / sizes[name] for name, total in sums.items()}
-        if not losses:  # a process of several without rows: it takes part with a loss of nothing
+        loss = self.weights(losses, list(sizes), share) if losses else torch.zeros(())
+        if not loss.requires_grad:
+            # Rows of frozen heads alone, or in one process of several no rows at all: every
+            # trained parameter still takes part, with nothing.
             trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-            return torch.stack([parameter.sum() * 0 for parameter in trained]).sum(), {}
-        return self.weights(losses, list(sizes), share), losses
+            loss = loss + torch.stack([parameter.sum() * 0 for parameter in trained]).sum()
+        return loss, losses
 
     def _loss_of(self, task: TaskConfig) -> nn.Module:
         return self.losses[self.network.config.tasks.index(task)]

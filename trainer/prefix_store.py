@@ -2,11 +2,13 @@
 
 import hashlib
 import os
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 
 from ..model.config import TaskKind
 from ..model.network import Network
@@ -47,6 +49,7 @@ class PrefixStore:
             passes_left: how often the rows will be seen; where that is once, nothing is gained.
         """
         self.drop(splits)
+        network.eval()  # what is frozen now may have trained until now
         layers = frozen_layers(network)
         if layers == 0 or passes_left <= 1:
             return
@@ -57,17 +60,18 @@ class PrefixStore:
             [task.pooling for task in tasks if task.kind is not TaskKind.TOKEN],
             every_token=any(task.kind is TaskKind.TOKEN for task in tasks),
             pass_tokens=splits[0].pass_tokens,
+            autocast=lambda: self._accelerator.autocast(),
         )
         self._prefix, self._key = prefix, prefix.key
-        started, left = time.monotonic(), self._bytes_allowed
+        self._keep_only(self._key)  # else both would be on the disk for a while
+        started, allowed = time.monotonic(), self._room()
+        left = allowed
         kept = rows = 0
-        wanted: set[Path] = set()
         caches: list[CachedPrefix] = []
         for batches in splits:
             cached = CachedPrefix(prefix, batches.rows, left)
             digest = hashlib.sha256(batches.rows.ids.tobytes() + batches.rows.starts.tobytes())
             file = self._folder / f"{self._key}-{digest.hexdigest()[:16]}-{cached.kept}{_SUFFIX}"
-            wanted.add(file)
             self._fill(cached, file)
             cached.open(file)
             caches.append(cached)
@@ -75,15 +79,11 @@ class PrefixStore:
             kept, rows = kept + cached.kept, rows + len(batches.rows)
         for batches, cached in zip(splits, caches, strict=True):
             batches.prefix = cached
-        if self._accelerator.is_local_main_process:
-            for file in self._folder.glob(f"*{_SUFFIX}"):
-                if file not in wanted:
-                    file.unlink()
         what = "the encoder" if layers is None else f"embeddings and {layers} layers"
         part = "all" if kept == rows else f"{kept:,} of {rows:,}"
         self.notes.append(
             f"The output of the frozen part ({what}, in evaluation mode) was computed once for "
-            f"{part} rows: {(self._bytes_allowed - left) / 1e6:,.0f} MB on disk, "
+            f"{part} rows: {(allowed - left) / 1e6:,.0f} MB on disk, "
             f"{time.monotonic() - started:.1f} s."
         )
 
@@ -104,6 +104,22 @@ class PrefixStore:
             for file in self._folder.iterdir():
                 file.unlink()
             self._folder.rmdir()
+
+    def _room(self) -> int:
+        """Bytes that may be used: as allowed, and never the last tenth of what is free."""
+        if self._folder.is_dir() and any(self._folder.glob(f"*{_SUFFIX}")):
+            return self._bytes_allowed  # an interrupted run's files, which fitted
+        free = shutil.disk_usage(self._folder.parent).free
+        room = min(self._bytes_allowed, int(free * 0.9))
+        return broadcast_object_list([room])[0]  # the processes must cut alike
+
+    def _keep_only(self, key: str) -> None:
+        self._accelerator.wait_for_everyone()
+        if self._accelerator.is_local_main_process and self._folder.is_dir():
+            for file in self._folder.iterdir():
+                if not (file.name.startswith(key) and file.suffix == _SUFFIX):
+                    file.unlink()
+        self._accelerator.wait_for_everyone()
 
     def _fill(self, cached: CachedPrefix, file: Path) -> None:
         if not cached.kept or file.is_file():  # an interrupted run has left it

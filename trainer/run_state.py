@@ -13,6 +13,8 @@ from safetensors.torch import load_file, save_file
 from .errors import RunError
 from .multi_task_model import MultiTaskModel
 
+STATE = "state.safetensors"
+
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
@@ -26,6 +28,8 @@ class RunState:
     """Steps done."""
     stage: int = 0
     """Stages of freezing begun, the first one included."""
+    stage_step: int = 0
+    """When the last of them began."""
     best_step: int = 0
     best_score: float | None = None
     stalled: int = 0

@@ -1,6 +1,8 @@
 """The history of a run for TensorBoard."""
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 from .history import Record, StepRecord, ValidationRecord
 from .train_recipe import Observer
@@ -12,9 +14,17 @@ class TensorBoardLog(Observer):
     """Writes event files that `tensorboard --logdir` reads."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder / FOLDER
+        self._writer: Any = None
+
+    def steps(self, total: int, per_epoch: int, resumed_at: int) -> None:  # noqa: ARG002
+        """Begin anew, or after the steps that a resumed run keeps."""
         from torch.utils.tensorboard import SummaryWriter  # takes a second
 
-        self._writer = SummaryWriter(folder / FOLDER)
+        if not resumed_at:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        purged = resumed_at + 1 if resumed_at else None
+        self._writer = SummaryWriter(self._folder, purge_step=purged)
 
     def record(self, record: Record) -> None:
         """Write the figures of a record."""
@@ -38,4 +48,5 @@ class TensorBoardLog(Observer):
 
     def close(self) -> None:
         """Write what is left."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()

@@ -14,7 +14,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
-from ..model.checkpoint import Checkpoint
+from ..model.checkpoint import Checkpoint, read_description
 from ..model.config import TaskConfig
 from ..model.tokenizer import Tokenizer
 from .encoded_rows import EncodedRows
@@ -25,6 +25,7 @@ from .loop import train
 from .mistakes import find_mistakes
 from .predictions import evaluations_of
 from .recipe import SPLITS, Precision, Recipe
+from .run_state import STATE
 from .run_summary import DataSummary, Evaluation, RunSummary
 from .start_model import StartModel, calibrated
 from .training_data import read_row_sets, with_labels
@@ -89,13 +90,15 @@ def train_recipe(
     """
     accelerator = _accelerator(recipe.training.precision, device)
     _check_folder(folder, resume=resume, force=force)
-    start = StartModel.find(recipe.model)
+    if delta and recipe.model.checkpoint is not None:
+        _check_base_stays(Path(recipe.model.checkpoint), folder)
+    start = StartModel.find(recipe)
     start.check(recipe.data)
     rows = read_row_sets(recipe, {task.name: task for task in start.tasks})
     tasks = with_labels(start.tasks, rows)
     network, tokenizer = start.build(tasks, recipe.training.seed)
     # What cannot be saved or frozen is better known now.
-    Checkpoint.create(network, tokenizer)
+    begun_with = Checkpoint.create(network, tokenizer).version
     for rules in recipe.freezing.rules:
         freeze(network, rules)
     summaries = rows.summaries({task.name: task for task in tasks})
@@ -125,7 +128,7 @@ def train_recipe(
             splits,
             folder,
             accelerator,
-            _fingerprint(recipe, tasks, splits["train"]),
+            _fingerprint(recipe, begun_with, splits),
             observe=observed,
             progress=progressed,
         )
@@ -137,10 +140,10 @@ def train_recipe(
                     observer.record(record)
         train(run)
         run.restore_best()
+        if not run.is_main:  # nothing is left to do together
+            return None
         summary = _finish(run, tokenizer, summaries, title, start, delta=delta)
-        accelerator.wait_for_everyone()
-        if summary is not None:
-            run.clean_up()
+        run.clean_up()
         return summary
     finally:
         for observer in watching:
@@ -154,9 +157,13 @@ def _check_labels(
     names = [task.name for task in tasks]
     if select not in ("mean", *names):
         raise RecipeError(f"training.select: the model has no task {select}, only {names}")
+    trained = [name for name in names if splits["train"].labelled(name).any()]
     for name in names:
-        if not splits["train"].labelled(name).any():
+        # Of a checkpoint, a head without rows gets no gradient, and stays as it is.
+        if name not in trained and recipe.model.checkpoint is None:
             raise DataError(f"no training row has a label of {name}")
+    if not trained:
+        raise DataError("no training row has a label of any task")
     measured = [name for name in names if splits["validation"].labelled(name).any()]
     if select not in ("mean", *measured):
         raise DataError(f"training.select: no validation row has a label of {select}")
@@ -165,6 +172,8 @@ def _check_labels(
 
 
 def _accelerator(precision: Precision, device: str) -> Accelerator:
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RunError("torch sees no GPU; say --device cpu")
     use_cpu = device == "cpu" or not torch.cuda.is_available()
     bf16 = precision is Precision.BF16 or (
         precision is Precision.AUTO and not use_cpu and torch.cuda.is_bf16_supported()
@@ -183,12 +192,15 @@ def _check_folder(folder: Path, *, resume: bool, force: bool) -> None:
         return
     if not folder.is_dir():
         raise RunError(f"{folder} is a file")
-    finished = (folder / CHECKPOINT).exists()
-    if resume and finished:
+    checkpoint = folder / CHECKPOINT
+    finished, interrupted = checkpoint.exists(), (folder / STATE).exists()
+    if resume and finished and not interrupted:
         raise RunError(f"{folder} holds a finished run; there is nothing to resume")
+    if finished and not (checkpoint / "twinhead.json").is_file():
+        raise RunError(f"{checkpoint} is no checkpoint of Twinhead's, and would be replaced")
     if resume or force:
         return
-    if (folder / "state.safetensors").exists():
+    if interrupted:
         raise RunError(
             f"{folder} holds an interrupted run; go on with --resume, or start anew with --force"
         )
@@ -196,17 +208,35 @@ def _check_folder(folder: Path, *, resume: bool, force: bool) -> None:
         raise RunError(f"{folder} is not empty; choose another folder, or replace it with --force")
 
 
-def _fingerprint(recipe: Recipe, tasks: Sequence[TaskConfig], rows: EncodedRows) -> str:
+def _check_base_stays(base: Path, folder: Path) -> None:
+    """A delta must not be made against what it replaces."""
+    replaced = (folder / CHECKPOINT).resolve()
+    seen: set[Path] = set()
+    while (base := base.resolve()) not in seen and (base / "twinhead.json").is_file():
+        if base == replaced:
+            raise RunError(
+                f"a delta needs the checkpoint that training begins with, and {replaced} would be "
+                "replaced; choose another --output, or leave --delta out"
+            )
+        seen.add(base)
+        stated = read_description(base)["base"]
+        if stated is not None:
+            base /= stated["path"]
+
+
+def _fingerprint(recipe: Recipe, begun_with: str, splits: Mapping[str, EncodedRows]) -> str:
     """Of all that decides the course of training; how often it is saved does not."""
     stated = recipe.model_dump(mode="json", exclude={"training": {"save_minutes"}})
     # Where files are does not matter, only what is in them.
     for source in stated["data"]:
         for split in SPLITS:
             del source[split]
-    labels = [task.model_dump(mode="json") for task in tasks]
-    digest = hashlib.sha256(json.dumps([stated, labels], sort_keys=True).encode())
-    for array in (rows.ids, rows.starts, rows.dataset, *rows.targets.values()):
-        digest.update(array.tobytes())
+    # The version covers the first weights, the tasks with their labels, and the tokenizer.
+    digest = hashlib.sha256(json.dumps([stated, begun_with], sort_keys=True).encode())
+    for split in ("train", "validation"):
+        rows = splits[split]
+        for array in (rows.ids, rows.starts, rows.dataset, *rows.targets.values()):
+            digest.update(array.tobytes())
     return digest.hexdigest()
 
 
@@ -218,16 +248,17 @@ def _finish(
     start: StartModel,
     *,
     delta: bool,
-) -> RunSummary | None:
+) -> RunSummary:
     rng = np.random.default_rng(run.recipe.training.seed)
     train_rows = len(run.splits["train"])
     sample = np.sort(rng.permutation(train_rows)[:_SEEN_SAMPLE])
     chosen = {split: np.arange(len(run.splits[split])) for split in SPLITS} | {"train": sample}
-    if not run.is_main:
-        return None
     predictions = {split: run.predict(split, rows) for split, rows in chosen.items() if len(rows)}
     uncalibrated = predictions["validation"]
-    temperatures = {name: found.fit_temperature() for name, found in uncalibrated.items()}
+    temperatures = {
+        name: found.fit_temperature() if found.rows.size else found.task.temperature
+        for name, found in uncalibrated.items()
+    }
     network = calibrated(run.network.cpu(), temperatures)
     tasks = {task.name: task for task in network.config.tasks}
     datasets = [source.name for source in run.recipe.data]

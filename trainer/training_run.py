@@ -1,7 +1,9 @@
 """A run of a recipe: everything that the loop's lines need."""
 
 import json
+import math
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,12 +31,14 @@ from .predictions import Predictions, predict, score_of
 from .prefix_store import PrefixStore
 from .recipe import Recipe, Stage
 from .row_batches import RowBatches
-from .run_state import RunState, load_state, save_state, save_tensors
+from .run_state import STATE, RunState, load_state, save_state, save_tensors
 from .step_plan import StepPlan
 from .task_metrics import TaskMetrics
 
 # Seconds between two records of steps; each costs a synchronisation and a line of history.
 _LOG_SECONDS = 1.0
+
+_BEST = "best-[0-9]*.safetensors"
 
 Indices = NDArray[np.int64]
 
@@ -69,7 +73,7 @@ class TrainingRun:
         self.recipe = recipe
         self.folder = folder
         self.accelerator = accelerator
-        self.processes = accelerator.num_processes
+        self.processes: int = accelerator.num_processes
         self.network = network
         self.splits = splits
         self.state = RunState(fingerprint)
@@ -112,6 +116,8 @@ class TrainingRun:
             folder, int(recipe.freezing.cache_gigabytes * 1e9), accelerator, progress
         )
         self._losses: list[tuple[torch.Tensor, dict[str, torch.Tensor], int]] = []
+        self._steps_with: Counter[str] = Counter()
+        self._logged_step = 0
         self._step_started = self._logged = self._saved = self._ticked = time.monotonic()
 
     @property
@@ -160,6 +166,7 @@ class TrainingRun:
                 found = targets[together]
             if (size := self._loss_of[task.name].size(found)) > 0:
                 sizes[task.name] = size
+        self._steps_with.update(sizes.keys())
         return sizes
 
     @contextmanager
@@ -176,32 +183,44 @@ class TrainingRun:
         """The rows of a batch that this process works on."""
         return batch[self.accelerator.process_index :: self.processes]
 
-    def check_finite(self, loss: torch.Tensor, rows: Indices) -> None:
-        """Stop, with the rows written down, when a loss is not finite."""
-        if bool(torch.isfinite(loss)):
+    def check_finite(self, norm: torch.Tensor, batches: Sequence[Indices]) -> None:
+        """Stop before the weights are spoilt, with the step's rows written down.
+
+        A loss that is not finite has such gradients, and some finite ones have, too.
+        """
+        if bool(torch.isfinite(norm)):
             return
-        file = self.folder / f"diverged-step-{self.state.step + 1}.jsonl"
-        with file.open("w", encoding="utf-8") as stream:
-            for index in rows:
-                row = self.splits["train"].rows[index]
-                data = {"text": row.text, "labels": row.labels, "origin": row.origin}
-                stream.write(json.dumps(data, ensure_ascii=False) + "\n")
+        step = self.state.step + 1
+        file = self.folder / f"diverged-step-{step}.jsonl"
+        if self.is_main:
+            with file.open("w", encoding="utf-8") as stream:
+                for index in np.concatenate(batches):
+                    row = self.splits["train"].rows[index]
+                    data = {"text": row.text, "labels": row.labels, "origin": row.origin}
+                    stream.write(json.dumps(data, ensure_ascii=False) + "\n")
+        losses = [f"{float(loss):.4g}" for loss, _, _ in self._losses[-len(batches) :]]
         raise DivergedError(
-            f"the loss of step {self.state.step + 1} is {loss.item()}: the batch is in {file}; a "
-            "lower learning_rate or clip_norm may help"
+            f"the gradients of step {step} are not finite (loss {', '.join(losses)}); its rows are "
+            f"in {file}. A lower learning_rate or clip_norm may help"
         )
 
     def note_losses(self, loss: torch.Tensor, losses: dict[str, torch.Tensor], rows: int) -> None:
-        """Keep losses until they are logged, without waiting for the device."""
-        kept = {name: value.detach() for name, value in losses.items()}
-        self._losses.append((loss.detach(), kept, rows))
+        """Keep losses until they are logged, without waiting for the device.
 
-    def clip_gradients(self) -> None:
-        """Scale the gradients down to the norm of the recipe."""
-        if self.recipe.training.clip_norm:
-            groups = self.optimizer.param_groups
-            trained = [p for group in groups for p in group["params"] if p.grad is not None]
-            self.accelerator.clip_grad_norm_(trained, self.recipe.training.clip_norm)
+        Each is a part of its step's; of several processes' parts, this one's stands for all.
+        """
+        kept: dict[str, torch.Tensor] = {
+            name: value.detach() * self.processes for name, value in losses.items()
+        }
+        self._losses.append((loss.detach() * self.processes, kept, rows))
+
+    def clip_gradients(self) -> torch.Tensor:
+        """Scale the gradients down to the norm of the recipe; returns what it was."""
+        groups = self.optimizer.param_groups
+        trained = [p for group in groups for p in group["params"] if p.grad is not None]
+        largest = self.recipe.training.clip_norm or math.inf
+        norm = self.accelerator.clip_grad_norm_(trained, largest)
+        return torch.zeros(()) if norm is None else norm
 
     def log_step_if_due(self) -> None:
         """Add a record of the steps since the last one: every second, and before a validation."""
@@ -210,10 +229,12 @@ class TrainingRun:
         self._ticked = now
         if now - self._logged < _LOG_SECONDS and not self.validation_is_due():
             return
-        by_task: dict[str, list[float]] = {}
+        # The batches of a step have parts of its loss, and not every step has rows of every task.
+        steps = self.state.step - self._logged_step
+        by_task: dict[str, float] = {}
         for _, losses, _ in self._losses:
             for name, value in losses.items():
-                by_task.setdefault(name, []).append(float(value) * self.processes)
+                by_task[name] = by_task.get(name, 0.0) + float(value)
         rate = self.rates.get_last_lr()
         highest = max(
             group_rate
@@ -224,8 +245,8 @@ class TrainingRun:
             StepRecord(
                 step=self.state.step,
                 epoch=self.epoch,
-                loss=float(np.mean([float(loss) for loss, _, _ in self._losses])),
-                losses={name: float(np.mean(values)) for name, values in by_task.items()},
+                loss=sum(float(loss) for loss, _, _ in self._losses) / steps,
+                losses={name: total / self._steps_with[name] for name, total in by_task.items()},
                 weights=self.bare_model.weights.values,
                 learning_rate=float(highest),
                 rows_per_second=sum(rows for _, _, rows in self._losses)
@@ -233,7 +254,8 @@ class TrainingRun:
             )
         )
         self._losses.clear()
-        self._logged = now
+        self._steps_with.clear()
+        self._logged, self._logged_step = now, self.state.step
 
     def validation_is_due(self) -> bool:
         """After each epoch, or as often as the recipe says; and in the end."""
@@ -295,7 +317,7 @@ class TrainingRun:
             self.validation_is_due() or minutes >= self.recipe.training.save_minutes
         ):
             save_state(self._state_file, self.state, self.bare_model, self.optimizer)
-            for file in self.folder.glob("best-*.safetensors"):
+            for file in self.folder.glob(_BEST):
                 if file != self._best_file(self.state.best_step):
                     file.unlink()
             self._saved = time.monotonic()
@@ -319,12 +341,13 @@ class TrainingRun:
             self.history = History.read(file, self.state.step, self.state.stage)
         if self.state.stage:
             self._apply_stage(self.state.stage - 1)
+        self._logged_step = self.state.step
         self._ticked = self._logged = self._saved = time.monotonic()
 
     def start(self) -> None:
         """Begin anew: leftovers of an earlier run in the folder go."""
         if self.is_main:
-            for file in [*self.folder.glob("best-*.safetensors"), self._state_file]:
+            for file in [*self.folder.glob(_BEST), self._state_file]:
                 file.unlink(missing_ok=True)
             self.history = History.read(self.folder / "history.jsonl", -1, 0)
 
@@ -349,13 +372,13 @@ class TrainingRun:
 
     def clean_up(self) -> None:
         """Remove what only resuming needs."""
-        for file in [*self.folder.glob("best-*.safetensors"), self._state_file]:
+        for file in [*self.folder.glob(_BEST), self._state_file]:
             file.unlink(missing_ok=True)
         self.prefix.remove()
 
     @property
     def _state_file(self) -> Path:
-        return self.folder / "state.safetensors"
+        return self.folder / STATE
 
     def _best_file(self, step: int) -> Path:
         return self.folder / f"best-{step}.safetensors"
@@ -382,6 +405,7 @@ class TrainingRun:
 
     def _begin_stage(self, reason: str) -> None:
         self.state.stage += 1
+        self.state.stage_step = self.state.step
         self.state.stalled = 0
         parts = self._apply_stage(self.state.stage - 1)
         rules = self.recipe.freezing.rules[self.state.stage - 1]
@@ -393,7 +417,11 @@ class TrainingRun:
             # Anew for each stage: the wrapper remembers which parameters have gradients.
             self.model = self.accelerator.prepare_model(self.bare_model)
         if self.recipe.freezing.cache:
-            passes = self.recipe.training.epochs - self.epoch
+            # Counted from where the stage began, so that a resumed run decides alike.
+            following = self.recipe.freezing.stages[stage:]
+            ends = [later.epoch for later in following if later.epoch is not None]
+            until = min([*ends, self.recipe.training.epochs])
+            passes = until - self.state.stage_step / self.plan.steps_per_epoch
             self.prefix.renew(self.network, self._cached_splits, passes)
         set_modes(self.network)
         return parts
