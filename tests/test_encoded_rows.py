@@ -101,6 +101,21 @@ def test_rows_are_tokenized_a_part_at_a_time(monkeypatch, word_pieces):
     assert parts.starts.tolist() == whole.starts.tolist()
 
 
+def test_rows_that_are_cut_off_are_counted(word_pieces):
+    words = "fox " * MAX_TOKENS
+    rows = encode_rows([[row(words), row("fox")], [row(words)]], [TOPIC], word_pieces)
+    assert rows.truncated == 2
+    assert rows.lengths.tolist()[::2] == [MAX_TOKENS, MAX_TOKENS]
+    room = MAX_TOKENS - word_pieces.special_tokens
+    assert encode_rows([[row("fox " * room)]], [TOPIC], word_pieces).truncated == 0
+
+
+def test_lengths_are_computed_once(word_pieces):
+    """They are asked for once a batch."""
+    rows = encode_rows([[row("fox"), row("the fox")]], [TOPIC], word_pieces)
+    assert rows.lengths is rows.lengths
+
+
 def test_no_rows_are_empty_arrays(word_pieces):
     rows = encode_rows([[], []], [TOPIC, FLAGS, TAGS], word_pieces)
     assert len(rows) == 0
@@ -153,6 +168,7 @@ def test_a_token_task_is_told_from_rows_of_one_token_each():
         starts=np.array([0, 1, 2]),
         targets={"tags": np.array([0, MISSING])},
         words={"tags": [np.array([[0], [0]]), np.zeros((2, 0), dtype=np.int64)]},
+        truncated=0,
     )
     assert rows.labelled("tags").tolist() == [True, False]
 

@@ -507,6 +507,22 @@ def test_numbered_labels_of_the_hub_have_their_names(hub):
     assert found.rows[1].origin == f"{hub}:plain train, row 4"
 
 
+@pytest.mark.parametrize("revision", ["0123abc", None])
+def test_a_data_set_of_the_hub_is_read_at_its_revision(hub, monkeypatch, revision):
+    """A folder has none, so what is asked for is looked at on the way."""
+    import datasets
+
+    plain, asked = datasets.load_dataset, []
+
+    def watched(*arguments, **options):
+        asked.append(options["revision"])
+        return plain(*arguments, **options)
+
+    monkeypatch.setattr(datasets, "load_dataset", watched)
+    read("train", {"topic": "label"}, hub=f"{hub}:plain", revision=revision)
+    assert asked == [revision]
+
+
 def test_numbered_tags_of_the_hub_have_their_names(hub):
     column = {"column": "tags", "map": {"": "O"}}
     found = read("train", {"tags": column, "open": "text"}, words="tokens", hub=hub)

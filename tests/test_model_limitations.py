@@ -31,7 +31,7 @@ def test_a_full_run():
     weakest = min(metrics.per_label, key=lambda one: one.f1)
     assert f"topic: weakest labels: {escaped(weakest.label)} (F1 {weakest.f1:.3f})" in told
     assert "urgent: most often mixed up: no answered as yes" in told
-    assert "17 of 200 rows have a text that is among the training rows" in told
+    assert "17 of 200 rows have a text that is among the training or validation rows" in told
     assert "no test rows" not in told
 
 

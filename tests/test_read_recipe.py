@@ -11,7 +11,8 @@ import pytest
 from huggingface_hub import constants
 from small_bert import TASKS, small_checkpoint
 from small_encoders import write_encoder
-from twinhead.model.config import LinearHead
+from twinhead.model.checkpoint import Checkpoint
+from twinhead.model.config import LinearHead, TaskConfig, TaskKind
 from twinhead.trainer.errors import RecipeError
 from twinhead.trainer.labelled_rows import ReadRows, read_rows
 from twinhead.trainer.read_recipe import RECIPES, find_recipe, read_recipe
@@ -220,6 +221,13 @@ def test_what_stands_between_sound_sections_is_told_beside_faults_of_others(faul
          "freezing.stages.1.freeze: top:3: the encoder has 2 layers"),
         (['freezing.stages=[{freeze=["head:tags"]}]'],
          "freezing.stages.0.freeze: head:tags: the model has no such task, only topic, spam"),
+        (['freezing.stages=[{freeze=[],epoch=2},{freeze=[],epoch=3}]'],
+         "freezing.stages.1.epoch: training has ended by then, as training.epochs is 3"),
+        (['freezing.stages=[{freeze=[],epoch=1}]', "training.epochs=1"],
+         "freezing.stages.0.epoch: training has ended by then, as training.epochs is 1"),
+        (['freezing.stages=[{freeze=[]},{freeze=[],epoch=2}]'],
+         "freezing.stages.1.epoch: stage 0 before it has no epoch: it waits until validation "
+         "stalls, which may be later than after 2 epochs"),
         # losses
         (["loss.weights={topic=1}"], 'loss.weights: are read only with weighting = "fixed"'),
         (["loss.weights={topic=1}", "loss.weighting=uncertainty"],
@@ -247,6 +255,8 @@ def test_what_stands_between_sound_sections_is_told_beside_faults_of_others(faul
         (["data.more.name=The News"],
          "data.1.name: String should match pattern '^[a-z][a-z0-9_]{0,63}$'"),
         (["data.news.train=[]"], "data.0: Value error, train must be set"),
+        (["data.news.revision=v1"],
+         "data.0: Value error, revision is read only beside hub; files have none"),
         (["data.news.train=3"], "data.0.train.0: Input should be a valid string"),
         (["data.news.train=2024-01-31"], "data.0.train.0: Input should be a valid string"),
         (['data.news.train=["train.jsonl",3]'], "data.0.train.1: Input should be a valid string"),
@@ -362,6 +372,86 @@ def test_a_checkpoint_stands_alone(tmp_path, encoder):
     assert from_checkpoint(tmp_path).model.checkpoint == str(tmp_path / "checkpoint")
     fault = told(from_checkpoint, tmp_path, "model.max_tokens=12")
     assert "model: Value error, max_tokens cannot be set beside checkpoint" in fault
+
+
+def test_the_tasks_and_layers_of_a_checkpoint_are_checked(tmp_path, encoder):
+    multi = TaskConfig(name="flags", kind=TaskKind.MULTI_LABEL, labels=("p", "q"))
+    tags = TaskConfig(name="tags", kind=TaskKind.TOKEN, labels=("O", "X"))
+    small_checkpoint(Path(encoder), (*TASKS, multi, tags)).save(tmp_path / "checkpoint")
+    found = told(
+        from_checkpoint,
+        tmp_path,
+        "data.a.tasks.colour=topic",
+        "data.a.tasks.tags=topic",
+        'freezing.freeze=["top:3", "head:color"]',
+        'freezing.stages=[{freeze=["below:9"]}]',
+        "loss.weighting=alpha",
+        'loss.class_weights={ topic = { swamp = 2 }, mood = "balanced", flags = "balanced" }',
+        "training.select=mud",
+    )
+    listed = "topic, mood, flags, tags"
+    assert [line.strip() for line in found.splitlines()[1:]] == [
+        "freezing.freeze: top:3: the encoder has 2 layers",
+        "freezing.stages.0.freeze: below:9: the encoder has 2 layers",
+        f"data.0.tasks.colour: the model has no such task, only {listed}",
+        "data.0.words: must be set, as tags is a token task",
+        f"freezing.freeze: head:color: the model has no such task, only {listed}",
+        "loss.alpha: balances two tasks, but the model has 4",
+        "loss.class_weights.topic.swamp: the task has no such label",
+        "loss.class_weights.flags: balanced is not for multi-label tasks",
+        f"training.select: 'mud' is neither mean nor a task ({listed})",
+    ]
+
+
+def test_a_checkpoint_needs_no_rows_of_its_other_tasks(tmp_path, encoder):
+    small_checkpoint(Path(encoder)).save(tmp_path / "checkpoint")
+    recipe = from_checkpoint(tmp_path, 'data.a.tasks={ mood = "mood" }')
+    assert list(recipe.data[0].tasks) == ["mood"]
+
+
+def test_the_layers_of_a_checkpoint_are_those_of_its_base_or_named_encoder(tmp_path, encoder):
+    top = 'freezing.freeze=["top:3"]'
+    fault = "freezing.freeze: top:3: the encoder has 2 layers"
+    whole = small_checkpoint(Path(encoder))
+    whole.save(tmp_path / "checkpoint", with_encoder=False)
+    assert fault in told(from_checkpoint, tmp_path, top)
+    shutil.rmtree(tmp_path / "checkpoint")
+    whole.save(tmp_path / "base")
+    base = Checkpoint.load(tmp_path / "base")
+    small_checkpoint(Path(encoder), seed=1).save_delta(tmp_path / "checkpoint", base)
+    assert fault in told(from_checkpoint, tmp_path, top)
+    # A base that is elsewhere, or leads back: nothing is known of the layers, all else is told.
+    shutil.rmtree(tmp_path / "base")
+    found = told(from_checkpoint, tmp_path, top, "training.select=mud")
+    assert found.splitlines()[1:] == [
+        "  training.select: 'mud' is neither mean nor a task (topic, mood)"
+    ]
+    shutil.copytree(tmp_path / "checkpoint", tmp_path / "base")
+    described = json.loads((tmp_path / "base" / "twinhead.json").read_text())
+    described["base"]["path"] = "../checkpoint"
+    (tmp_path / "base" / "twinhead.json").write_text(json.dumps(described))
+    assert from_checkpoint(tmp_path, top).freezing.freeze == ("top:3",)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"format_version": 9}, "has format version 9"),
+        ({"model": {"encoder": "a", "max_tokens": 1}}, "model: max_tokens: Input should be"),
+        ({"model": None}, "model: Input should be a valid dictionary"),
+    ],
+)
+def test_a_checkpoint_whose_description_will_not_do_is_told_with_all_else(
+    tmp_path, encoder, change, fault
+):
+    small_checkpoint(Path(encoder)).save(tmp_path / "checkpoint")
+    file = tmp_path / "checkpoint" / "twinhead.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    lines = told(from_checkpoint, tmp_path, "training.epochs=0").splitlines()[1:]
+    assert lines[0].startswith("  training.epochs: ")
+    assert lines[1].startswith(f"  model.checkpoint: {file}")
+    assert fault in lines[1]
+    assert len(lines) == 2
 
 
 # -- settings --

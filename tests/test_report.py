@@ -66,7 +66,10 @@ def test_every_section_is_there(full):
     assert [one for one in page.texts if one] == wanted
     assert "12 min 34 s" in page.texts[None]
     assert "0123456789abcdef" in page.texts[None]
-    assert "17 of 200 rows have a text that is among the training rows" in page.texts[None]
+    assert (
+        "17 of 200 rows have a text that is among the training or validation rows"
+        in page.texts[None]
+    )
     assert "2 of 1,620 rows have the text of an earlier row" in page.texts[None]
     assert "validation stalled" in page.texts["freezing"]
     assert "66.4 M" in page.texts["freezing"]

@@ -4,7 +4,7 @@ import trained
 from twinhead.model.checkpoint import Checkpoint
 from twinhead.trainer.errors import RecipeError
 from twinhead.trainer.read_recipe import read_recipe
-from twinhead.trainer.recipe import DataRecipe, ModelRecipe
+from twinhead.trainer.recipe import DataRecipe, ModelRecipe, Recipe
 from twinhead.trainer.start_model import StartModel, calibrated
 
 
@@ -12,8 +12,16 @@ def recipe_of(folder):
     return read_recipe(trained.write_recipe(folder))
 
 
+def onward(checkpoint, *tasks):
+    """A recipe that goes on from a checkpoint, with rows of some tasks."""
+    data = DataRecipe.model_validate(
+        {"name": "more", "train": "x.jsonl", "tasks": {task: task for task in tasks}}
+    )
+    return Recipe(model=ModelRecipe(checkpoint=str(checkpoint)), data=(data,))
+
+
 def built(recipe, seed=0):
-    start = StartModel.find(recipe.model)
+    start = StartModel.find(recipe)
     network, tokenizer = start.build(start.tasks, seed)
     return Checkpoint.create(network, tokenizer)
 
@@ -25,11 +33,19 @@ def test_an_encoder_gets_heads_by_the_seed(tmp_path):
     assert built(recipe).config.max_tokens == 32
 
 
+def test_a_task_that_no_data_set_labels_keeps_its_temperature(tmp_path):
+    first = built(recipe_of(tmp_path))
+    warm = calibrated(first.network, {"topic": 2.5, "mood": 0.5})
+    Checkpoint.create(warm, first.tokenizer).save(tmp_path / "saved")
+    start = StartModel.find(onward(tmp_path / "saved", "mood"))
+    assert {task.name: task.temperature for task in start.tasks} == {"topic": 2.5, "mood": 1.0}
+
+
 def test_a_checkpoint_is_taken_over_without_its_temperatures(tmp_path):
     first = built(recipe_of(tmp_path))
     warm = calibrated(first.network, {"topic": 2.5, "mood": 0.5})
     Checkpoint.create(warm, first.tokenizer).save(tmp_path / "saved")
-    start = StartModel.find(ModelRecipe(checkpoint=str(tmp_path / "saved")))
+    start = StartModel.find(onward(tmp_path / "saved", "topic", "mood"))
     network, _ = start.build(start.tasks, seed=9)
     assert [task.temperature for task in network.config.tasks] == [1.0, 1.0]
     wanted = first.network.state_dict()
@@ -47,10 +63,10 @@ def test_a_checkpoint_is_taken_over_without_its_temperatures(tmp_path):
 
 def test_data_for_a_task_that_the_checkpoint_lacks_is_refused(tmp_path):
     built(recipe_of(tmp_path)).save(tmp_path / "saved")
-    start = StartModel.find(ModelRecipe(checkpoint=str(tmp_path / "saved")))
-    data = DataRecipe(name="more", train=("x.jsonl",), tasks={"colour": "colour"})
+    recipe = onward(tmp_path / "saved", "colour")
+    start = StartModel.find(recipe)
     with pytest.raises(RecipeError, match="more: the checkpoint has no task colour, only mood"):
-        start.check([data])
+        start.check(recipe.data)
 
 
 def test_temperatures_are_set_and_weights_kept(tmp_path):

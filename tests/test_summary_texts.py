@@ -79,7 +79,9 @@ def test_what_is_wrong_with_the_data():
 
     assert of() == []
     (leaks,) = of(leaks=1)
-    assert leaks.startswith("news, test: 1 of 1,200 rows has a text that is among the training")
+    assert leaks.startswith(
+        "news, test: 1 of 1,200 rows has a text that is among the training or validation rows, too."
+    )
     (conflicts,) = of(conflicts=2)
     assert conflicts.startswith("news, test: 2 of 1,200 rows have the text of an earlier row")
     assert of(leaks=1, conflicts=2) == [leaks, conflicts]

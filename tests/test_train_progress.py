@@ -63,10 +63,12 @@ def test_what_is_wrong_with_the_data_is_said():
     data = [
         DataSummary("news", "train", 1234, counts, 20, 3, 0),
         DataSummary("news", "validation", 50, {}, 0, 0, 7),
+        DataSummary("news", "test", 60, {}, 0, 0, 8),
     ]
     said = told(data=data)
     assert "1,234" in said
     assert "3 more" in said
     assert "20 rows repeat a text, 3 of them with another label" in said
     assert "warning: news validation: 7 rows are among the training rows" in said
+    assert "warning: news test: 8 rows are among the training or validation rows" in said
     assert "note [of] something" in said

@@ -266,15 +266,20 @@ def test_the_best_weights_come_back_whole_although_later_stages_trained_more(fir
     assert all(np.array_equal(before[name], after[name]) for name in before)
 
 
-def test_batches_of_frozen_heads_alone_change_nothing_and_stop_nothing(tmp_path):
-    recipe = trained.write_recipe(tmp_path)
-    summary = trained.train_here(
-        recipe,
-        tmp_path / "run",
-        'freezing.freeze=["encoder","head:topic"]',
-        "sampling.schedule=alternating",
-    )
-    assert summary.history.steps[-1].step == summary.history.validations[-1].step
+def test_batches_of_frozen_heads_alone_move_nothing(first, tmp_path):
+    recipe, output, _ = first
+    going_on = onward(tmp_path, output / "checkpoint", recipe)
+    frozen = ['freezing.freeze=["encoder","head:topic"]', "training.epochs=1"]
+    alone = [*frozen, "data.moods.limit=1", "sampling.schedule=alternating"]
+    summary = trained.train_here(going_on, tmp_path / "run", *alone)
+    assert summary.history.steps[-1].step == 7  # six batches of topics, one of moods
+    before = trained.tensors(output / "checkpoint")
+    after = trained.tensors(tmp_path / "run" / "checkpoint")
+    moved = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert moved == {"mood.output.weight", "mood.output.bias"}
+    # The one step that taught something is all that Adam has moved.
+    distance = np.abs(after["mood.output.bias"] - before["mood.output.bias"]).max()
+    assert distance <= 1.01e-2  # one step of the rate
 
 
 def test_losses_are_told_as_means_over_the_rows(tmp_path):

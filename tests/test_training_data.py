@@ -12,7 +12,12 @@ from twinhead.model.tokenizer import Tokenizer
 from twinhead.trainer.data_split import key_of
 from twinhead.trainer.errors import DataError
 from twinhead.trainer.recipe import Recipe, TaskRecipe
-from twinhead.trainer.training_data import RowSets, read_row_sets, with_labels
+from twinhead.trainer.training_data import (
+    RowSets,
+    read_row_sets,
+    truncation_notes,
+    with_labels,
+)
 
 TOPIC = TaskConfig(name="topic", labels=("a", "b"))
 MOOD = TaskConfig(name="mood", labels=("calm", "wild"))
@@ -66,9 +71,11 @@ def test_every_set_has_its_splits_in_their_order(tmp_path, topics):
 def test_without_validation_files_training_rows_are_set_apart_and_that_is_told(topics):
     sets = read_row_sets(recipe({**topics, "validation_share": 0.2}, seed=3), TASKS)
     train, validation = texts(sets, "train"), texts(sets, "validation")
-    assert (len(train), len(validation)) == (80, 20)
+    assert len(train) + len(validation) == 100
+    assert 10 <= len(validation) <= 30
     assert not set(train) & set(validation)
-    assert sets.notes == ("set0: 20 of 100 rows were set apart to validate with (seed 3)",)
+    apart = f"set0: {len(validation)} of 100 rows were set apart to validate with (seed 3)"
+    assert sets.notes == (apart,)
 
 
 def test_the_seed_of_the_recipe_decides(topics):
@@ -254,6 +261,48 @@ def test_labels_that_do_not_do_for_the_kind_are_told(tmp_path, kind, train, list
         found_labels(tmp_path, kind, train, train)
 
 
+@pytest.fixture
+def rare(tmp_path) -> dict[str, Any]:
+    """One row of a label among 200."""
+    rows = [*numbered(100, label="a"), *numbered(99, "other", label="b")]
+    return {
+        "train": written(tmp_path, "rare", [*rows, {"text": "odd", "label": "rare"}]),
+        "tasks": {"topic": "label"},
+    }
+
+
+def rare_label(data: dict[str, Any], seed: int) -> tuple[RowSets, bool, bool]:
+    """The rows, and whether the rare label is among those trained on and those set apart."""
+    open_topic = TaskRecipe(name="topic")
+    sets = read_row_sets(recipe(data, seed=seed), {"topic": open_topic})
+    (found,) = with_labels([open_topic], sets)
+    assert found.labels == ("a", "b", "rare")
+    return sets, "odd" in texts(sets, "train"), "odd" in texts(sets, "validation")
+
+
+def test_a_rare_label_that_is_set_apart_or_beyond_the_limit_is_found(rare):
+    note = "topic: no row that is trained on has the label 'rare': those that have it were set "
+    where = set()
+    for seed in range(8):
+        sets, trained, apart = rare_label({**rare, "limit": 60, "validation_share": 0.4}, seed)
+        where.add((trained, apart))
+        assert any(one.startswith(note) for one in sets.notes) == (not trained)
+    assert (False, True) in where
+    assert (False, False) in where
+
+
+def test_of_many_labels_that_are_not_taught_the_first_is_told(tmp_path):
+    data = {
+        "train": written(tmp_path, "n", [{"text": f"{n}", "label": f"{n:03}"} for n in range(100)]),
+        "validation": written(tmp_path, "v", numbered(1, label="007")),
+        "tasks": {"topic": "label"},
+        "limit": 10,
+    }
+    sets = read_row_sets(recipe(data), {"topic": TaskRecipe(name="topic")})
+    (note,) = sets.notes
+    assert "(and 89 more)" in note
+
+
 # -- numbers --
 
 
@@ -277,6 +326,37 @@ def test_summaries_count_leaks_against_the_training_rows_of_all_sets(tmp_path, t
     assert summaries[3].labels == {"mood": {"calm": 1, "wild": 1}}
 
 
+def test_test_rows_leak_from_the_validation_rows_of_all_sets_too(tmp_path, topics):
+    topics["validation"] = written(tmp_path, "v", numbered(2, "seen", label="b"))
+    moods = {
+        "train": written(tmp_path, "m", numbered(2, "mood", m="calm")),
+        "validation": written(tmp_path, "mv", numbered(1, "other", m="calm")),
+        "test": written(
+            tmp_path,
+            "t",
+            [{"text": text, "m": "calm"} for text in ("Seen 1", "text 5", "other 0", "new")],
+        ),
+        "tasks": {"mood": "m"},
+    }
+    summaries = read_row_sets(recipe(topics, moods), TASKS).summaries(TASKS)
+    assert [(one.split, one.leaks) for one in summaries] == [
+        ("train", 0),
+        ("train", 0),
+        ("validation", 0),
+        ("validation", 0),
+        ("test", 3),
+    ]
+
+
+def test_sets_of_the_same_texts_leak_nothing_into_each_other(tmp_path, topics):
+    moods = {
+        "train": written(tmp_path, "m", numbered(100, "Text", m="calm")[::-1]),
+        "tasks": {"mood": "m"},
+    }
+    summaries = read_row_sets(recipe(topics, moods), TASKS).summaries(TASKS)
+    assert [one.leaks for one in summaries] == [0, 0, 0, 0]
+
+
 def test_what_is_set_apart_leaks_nothing(tmp_path, topics):
     twice = numbered(50, label="a") + numbered(50, "TEXT", label="b")
     topics["train"] = written(tmp_path, "twice", twice)
@@ -292,7 +372,25 @@ def test_splits_become_numbers_with_the_sets_they_are_of(tmp_path, topics):
     tokenizer = Tokenizer.load(write_encoder(tmp_path / "encoder", "bert"), 16)
     encoded = sets.encode([TOPIC, MOOD], tokenizer)
     assert list(encoded) == ["train", "validation", "test"]
-    assert encoded["train"].dataset.tolist() == [0] * 90 + [1] * 9
-    assert encoded["train"].labelled("mood").tolist() == [False] * 90 + [True] * 9
-    assert len(encoded["validation"]) == 11
+    first, second = map(len, sets.splits["train"])
+    assert encoded["train"].dataset.tolist() == [0] * first + [1] * second
+    assert encoded["train"].labelled("mood").tolist() == [False] * first + [True] * second
+    assert len(encoded["validation"]) == 110 - first - second > 0
     assert len(encoded["test"]) == 0
+
+
+def test_rows_that_are_cut_off_are_told(tmp_path):
+    long = {"text": "the quick fox " * 20, "label": "a"}
+    short = numbered(3, "the", label="b")
+    data = {
+        "train": written(tmp_path, "l", [long, *short, long]),
+        "validation": written(tmp_path, "s", short),
+        "test": written(tmp_path, "t", [*short, long]),
+        "tasks": {"topic": "label"},
+    }
+    tokenizer = Tokenizer.load(write_encoder(tmp_path / "encoder", "bert"), 16)
+    encoded = read_row_sets(recipe(data), TASKS).encode([TOPIC], tokenizer)
+    assert truncation_notes(encoded, 16) == (
+        "train: 2 of 5 rows are longer than 16 tokens and are read only so far",
+        "test: 1 of 4 rows is longer than 16 tokens and is read only so far",
+    )

@@ -13,7 +13,7 @@ from twinhead.trainer.training_run import TrainingRun
 
 def run_of(folder, *settings):
     recipe = read_recipe(trained.write_recipe(folder), None, settings)
-    start = StartModel.find(recipe.model)
+    start = StartModel.find(recipe)
     rows = read_row_sets(recipe, {task.name: task for task in start.tasks})
     network, tokenizer = start.build(start.tasks, 0)
     (folder / "run").mkdir(exist_ok=True)
@@ -70,6 +70,7 @@ def test_a_step_has_random_numbers_of_its_own(tmp_path):
 
 def test_sizes_count_the_targets_of_all_batches_of_a_step(tmp_path):
     run = run_of(tmp_path)
+    run.begin_stages_that_are_due()
     topics = np.flatnonzero(run.splits["train"].dataset == 0)
     moods = np.flatnonzero(run.splits["train"].dataset == 1)
     assert run.sizes([topics[:5], topics[5:7]]) == {"topic": 7.0}

@@ -1,5 +1,6 @@
 """Splits of rows by seed, and what is wrong between them: duplicates, conflicts, leaks."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -19,26 +20,33 @@ def key_of(row: LabelledRow) -> str:
 def split_rows(
     rows: Sequence[LabelledRow], share: float, seed: int
 ) -> tuple[list[LabelledRow], list[LabelledRow]]:
-    """Set a share of the rows apart; rows of the same text stay together, so nothing leaks.
+    """Set about a share of the texts apart; rows of the same text stay together.
+
+    Where a text goes depends on itself and the seed alone: the same text in two data sets with the
+    same share is on the same side, so that nothing leaks from one into the other.
 
     Returns:
         The rows that remain, and those set apart; both keep their order. Each has a row at least
         if there are two texts.
     """
     keys = [key_of(row) for row in rows]
-    texts = list(dict.fromkeys(keys))
-    order = np.random.default_rng(seed).permutation(len(texts))
-    wanted = max(1, round(share * len(rows)))
-    sizes = Counter(keys)
-    apart: set[str] = set()
-    taken = 0
-    for index in order[:-1]:  # one text remains
-        if taken >= wanted:
-            break
-        apart.add(texts[index])
-        taken += sizes[texts[index]]
+    places = {key: _place(key, seed) for key in dict.fromkeys(keys)}
+    apart = {key for key, place in places.items() if place < share}
+    if len(places) < 2:
+        apart = set[str]()
+    elif not apart:
+        apart = {min(places, key=places.__getitem__)}
+    elif len(apart) == len(places):
+        apart.remove(max(places, key=places.__getitem__))
     kept = [row for row, key in zip(rows, keys, strict=True) if key not in apart]
     return kept, [row for row, key in zip(rows, keys, strict=True) if key in apart]
+
+
+def _place(key: str, seed: int) -> float:
+    """A number from 0 to 1 that is as good as drawn."""
+    # JSON may hold half of a surrogate pair.
+    digest = hashlib.sha256(f"{seed}:{key}".encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8]) / 2**64
 
 
 def draw_rows(rows: Sequence[LabelledRow], limit: int | None, seed: int) -> list[LabelledRow]:
@@ -53,7 +61,7 @@ def summarize(
     dataset: str,
     split: str,
     rows: Sequence[LabelledRow],
-    train_keys: frozenset[str],
+    seen: frozenset[str],
     tasks: Mapping[str, TaskConfig],
 ) -> DataSummary:
     """Count labels, repeated texts and, of rows that are not trained on, leaks.
@@ -62,7 +70,8 @@ def summarize(
         dataset: name of the data set.
         split: train, validation or test.
         rows: its rows.
-        train_keys: keys of all training rows, of every data set.
+        seen: keys of the rows, of every data set, that these should have no text of: all training
+            rows, and for test rows all validation rows, too.
         tasks: the tasks by name.
     """
     counts: dict[str, Counter[str]] = {}
@@ -84,7 +93,7 @@ def summarize(
         labels={task: dict(sorted(counted.items())) for task, counted in counts.items()},
         duplicates=duplicates,
         conflicts=conflicts,
-        leaks=0 if split == "train" else sum(key_of(row) in train_keys for row in rows),
+        leaks=0 if split == "train" else sum(key_of(row) in seen for row in rows),
     )
 
 

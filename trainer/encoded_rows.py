@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +37,13 @@ class EncodedRows:
     words: Mapping[str, Sequence[NDArray[np.int64]]]
     """Token task name to the words of each row: [2, words], the token that stands for the word
     and the index of its tag. Words that truncation cut off are not in it."""
+    truncated: int
+    """Rows that were longer than what is read of them."""
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    @property
+    @cached_property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each row."""
         return np.diff(self.starts)
@@ -68,11 +71,13 @@ def encode_rows(
     has_words = any(task.kind is TaskKind.TOKEN for task in tasks)
     ids: list[NDArray[np.int32]] = []
     offsets: list[list[Span]] = []
+    truncated = 0
     for start in range(0, len(rows), _TOKENIZED_AT_ONCE):
         texts = [row.text for row in rows[start : start + _TOKENIZED_AT_ONCE]]
         for sentence in tokenizer(texts, offsets=has_words):
             ids.append(np.array(sentence.ids, dtype=np.int32))
             offsets.append(sentence.offsets or [])
+            truncated += sentence.truncated
     targets: dict[str, NDArray[np.int64]] = {}
     words: dict[str, list[NDArray[np.int64]]] = {}
     for task in tasks:
@@ -92,6 +97,7 @@ def encode_rows(
         starts=np.concatenate([[0], np.cumsum([len(tokens) for tokens in ids], dtype=np.int64)]),
         targets=targets,
         words=words,
+        truncated=truncated,
     )
 
 

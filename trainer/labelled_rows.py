@@ -113,7 +113,7 @@ def _raw_rows(source: DataRecipe, split: str) -> Iterator[tuple[str, Mapping[str
     names: Sequence[str] = getattr(source, split)
     if source.hub is not None:
         for name in names:
-            yield from _hub_rows(source.hub, name)
+            yield from _hub_rows(source.hub, source.revision, name)
         return
     for file in names:
         try:
@@ -138,13 +138,15 @@ def _file_rows(file: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
                 yield origin, {name.strip(): row[name] for name in row} if spaced else row
 
 
-def _hub_rows(hub: str, split: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _hub_rows(
+    hub: str, revision: str | None, split: str
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
     import datasets  # takes seconds, and only Hub data needs it
 
     name, _, config = hub.partition(":")
     datasets.disable_progress_bars()
     try:
-        table: Any = datasets.load_dataset(name, config or None, split=split)
+        table: Any = datasets.load_dataset(name, config or None, split=split, revision=revision)
     except Exception as error:  # the library raises anything, from its own types to requests'
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(f"data set {hub} of the Hub, split {split}: {reason}") from error

@@ -16,7 +16,7 @@ def train(run: TrainingRun) -> None:
         batches = run.plan.batches(run.state.step)
         sizes = run.sizes(batches)
 
-        for batch in batches:
+        for batch in batches if sizes else ():  # else only frozen parts have rows here
             with run.gradients(last=batch is batches[-1]):
                 rows = run.own_share(batch)
                 # One encoder pass over the rows of all tasks, each row to its own heads.

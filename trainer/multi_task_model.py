@@ -31,7 +31,8 @@ class MultiTaskModel(nn.Module):
 
         Args:
             batches: the rows, in groups of like length; together they are one pass.
-            sizes: by what the sum of each task's losses is divided, of the tasks in the step.
+            sizes: by what the sum of each task's losses is divided, of the tasks in the step;
+                others are left out.
             share: of the step that this is.
 
         Returns:
@@ -40,16 +41,16 @@ class MultiTaskModel(nn.Module):
         sums: dict[str, torch.Tensor] = {}
         for batch in batches:
             for task, logits in task_logits(self.network, batch):
+                if task.name not in sizes:
+                    continue
                 loss = self._loss_of(task)(logits, batch.targets[task.name])
                 sums[task.name] = sums[task.name] + loss if task.name in sums else loss
         losses = {name: total / sizes[name] for name, total in sums.items()}
-        loss = self.weights(losses, list(sizes), share) if losses else torch.zeros(())
-        if not loss.requires_grad:
-            # Rows of frozen heads alone, or in one process of several no rows at all: every
-            # trained parameter still takes part, with nothing.
-            trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-            loss = loss + torch.stack([parameter.sum() * 0 for parameter in trained]).sum()
-        return loss, losses
+        if losses:
+            return self.weights(losses, list(sizes), share), losses
+        # A process of several without rows takes part with a loss of nothing.
+        trained = next(parameter for parameter in self.parameters() if parameter.requires_grad)
+        return trained.sum() * 0, {}
 
     def _loss_of(self, task: TaskConfig) -> nn.Module:
         return self.losses[self.network.config.tasks.index(task)]

@@ -3,20 +3,34 @@
 import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from ..client.errors import FileError
-from ..model.config import TaskKind
+from ..model.checkpoint import read_description
+from ..model.config import ModelConfig, TaskConfig, TaskKind
 from ..model.encoder import find_encoder
-from ..model.errors import EncoderNotFoundError
+from ..model.errors import CheckpointError, ConfigError, EncoderNotFoundError, ModelError
 from .errors import RecipeError
 from .labelled_rows import columns_of
 from .recipe import SPLITS, DataRecipe, ModelRecipe, Recipe, Weighting
 
 RECIPES = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What is known of the model to begin with, before it is loaded."""
+
+    tasks: Mapping[str, TaskConfig]
+    """The tasks by name; those of an encoder's recipe may have no labels yet."""
+    layers: int | None
+    """Of the encoder; None where that cannot be told."""
+    trained: bool
+    """Whether its heads are: it is a checkpoint."""
 
 
 def find_recipe(name: str) -> Path:
@@ -77,9 +91,13 @@ def read_recipe(file: Path, folder: Path | None = None, settings: Sequence[str] 
         except ValidationError as error:
             faults += _lines(name, error)
     start = folder or file.parent
-    faults += _faults_of_model(sections)
+    model = _find_start(sections["model"], faults) if "model" in sections else None
+    if model is not None and "freezing" in sections:
+        faults += _faults_of_layers(sections, model.layers)
     faults += _faults_of_data(sections, start)
-    faults += _faults_between(sections)
+    if model is not None:
+        faults += _faults_between(sections, model)
+    faults += _faults_of_stages(sections)
     if faults:
         count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise RecipeError(f"{file} has {count}:\n" + "\n".join(f"  {fault}" for fault in faults))
@@ -145,28 +163,69 @@ def _item(items: list[Any], name: str, setting: str) -> Any:
     raise RecipeError(f"{setting!r}: there is no item {name}")
 
 
-def _faults_of_model(sections: Mapping[str, Any]) -> Iterator[str]:
-    model: ModelRecipe | None = sections.get("model")
-    if model is None:
-        return
+def _find_start(model: ModelRecipe, faults: list[str]) -> _Start | None:
+    """The model to begin with, and into `faults` what is wrong with it; None where all is."""
     if model.checkpoint is not None:
-        if not Path(model.checkpoint, "twinhead.json").is_file():
-            yield f"model.checkpoint: {model.checkpoint} has no twinhead.json"
-        return
+        return _find_checkpoint(Path(model.checkpoint), faults)
+    layers = None
     try:
         encoder = find_encoder(model.encoder, model.revision)
+        try:
+            layers = _layers_of(encoder)
+        except (OSError, ValueError, AttributeError) as error:
+            faults.append(f"model.encoder: {encoder / 'config.json'} cannot be read: {error}")
     except EncoderNotFoundError as error:
-        yield f"model.encoder: {error}"
-        return
-    if "freezing" not in sections:
-        return
+        faults.append(f"model.encoder: {error}")
+    return _Start({task.name: task for task in model.tasks}, layers, trained=False)
+
+
+def _find_checkpoint(folder: Path, faults: list[str]) -> _Start | None:
+    if not (folder / "twinhead.json").is_file():
+        faults.append(f"model.checkpoint: {folder} has no twinhead.json")
+        return None
     try:
-        config = json.loads((encoder / "config.json").read_text(encoding="utf-8"))
-        layers = config.get("num_hidden_layers", config.get("n_layers"))
-    except (OSError, ValueError, AttributeError) as error:
-        yield f"model.encoder: {encoder / 'config.json'} cannot be read: {error}"
-        return
-    yield from _faults_of_layers(sections, layers)
+        config = ModelConfig.parse(read_description(folder)["model"])
+    except CheckpointError as error:
+        faults.append(f"model.checkpoint: {error}")
+        return None
+    except ConfigError as error:
+        described = folder / "twinhead.json"
+        faults += [f"model.checkpoint: {described}, model: {line}" for line in _split(error)]
+        return None
+    try:
+        layers = _layers_of(_encoder_of(folder))
+    except (ModelError, OSError, ValueError, AttributeError):
+        layers = None  # a base that is elsewhere, for example: loading will tell
+    return _Start({task.name: task for task in config.tasks}, layers, trained=True)
+
+
+def _split(error: Exception) -> list[str]:
+    return str(error).splitlines()
+
+
+def _encoder_of(checkpoint: Path) -> Path:
+    """The folder with the settings of a checkpoint's encoder, which may be that of its base.
+
+    Raises:
+        ModelError: it cannot be told.
+    """
+    seen: set[Path] = set()
+    description = read_description(checkpoint)
+    while description["base"] is not None:
+        checkpoint = (checkpoint / description["base"]["path"]).resolve()
+        if checkpoint in seen:
+            raise CheckpointError(f"the base leads back to {checkpoint}")
+        seen.add(checkpoint)
+        description = read_description(checkpoint)
+    if (checkpoint / "config.json").is_file():
+        return checkpoint
+    config = ModelConfig.parse(description["model"])
+    return find_encoder(config.encoder, config.revision)
+
+
+def _layers_of(encoder: Path) -> int | None:
+    config = json.loads((encoder / "config.json").read_text(encoding="utf-8"))
+    return config.get("num_hidden_layers", config.get("n_layers"))
 
 
 def _faults_of_layers(sections: Mapping[str, Any], layers: int | None) -> Iterator[str]:
@@ -213,13 +272,10 @@ def _faults_of_file(source: DataRecipe, file: Path) -> Iterator[str]:
             yield f"{file} has no column {column!r}; it has {', '.join(columns)}"
 
 
-def _faults_between(sections: Mapping[str, Any]) -> Iterator[str]:
+def _faults_between(sections: Mapping[str, Any], model: _Start) -> Iterator[str]:
     """What fits only together: task names, labels and weights."""
-    model: ModelRecipe | None = sections.get("model")
-    if model is None or model.checkpoint is not None:
-        return  # a checkpoint's tasks are known when it is loaded
-    tasks = {task.name: task for task in model.tasks}
-    listed = ", ".join(tasks)
+    tasks = model.tasks
+    listed = ", ".join(tasks) or "none"
     data: Sequence[DataRecipe] | None = sections.get("data")
     for index, source in enumerate(data or ()):
         for name in source.tasks:
@@ -227,11 +283,11 @@ def _faults_between(sections: Mapping[str, Any]) -> Iterator[str]:
                 yield f"data.{index}.tasks.{name}: the model has no such task, only {listed}"
             elif tasks[name].kind is TaskKind.TOKEN and source.words is None:
                 yield f"data.{index}.words: must be set, as {name} is a token task"
-    if data is not None:
+    if data is not None and not model.trained:
         fed = {name for source in data for name in source.tasks}
-        for index, task in enumerate(model.tasks):
-            if task.name not in fed:
-                yield f"model.tasks.{index}: no data set has labels of {task.name}"
+        for index, name in enumerate(tasks):
+            if name not in fed:
+                yield f"model.tasks.{index}: no data set has labels of {name}"
     if "freezing" in sections:
         for key, rules in _freezing_rules(sections):
             for rule in rules:
@@ -244,7 +300,26 @@ def _faults_between(sections: Mapping[str, Any]) -> Iterator[str]:
         yield f"training.select: {select!r} is neither mean nor a task ({listed})"
 
 
-def _faults_of_loss(loss: Any, tasks: Mapping[str, Any], listed: str) -> Iterator[str]:
+def _faults_of_stages(sections: Mapping[str, Any]) -> Iterator[str]:
+    """Stages that could never begin, or not when they should."""
+    if "freezing" not in sections:
+        return
+    waiting = None
+    for index, stage in enumerate(sections["freezing"].stages):
+        key = f"freezing.stages.{index}.epoch"
+        if stage.epoch is None:
+            waiting = index
+            continue
+        if waiting is not None:
+            yield (
+                f"{key}: stage {waiting} before it has no epoch: it waits until validation stalls, "
+                f"which may be later than after {stage.epoch} epochs"
+            )
+        if "training" in sections and stage.epoch >= (epochs := sections["training"].epochs):
+            yield f"{key}: training has ended by then, as training.epochs is {epochs}"
+
+
+def _faults_of_loss(loss: Any, tasks: Mapping[str, TaskConfig], listed: str) -> Iterator[str]:
     if loss.weighting is Weighting.ALPHA and len(tasks) != 2:
         yield f"loss.alpha: balances two tasks, but the model has {len(tasks)}"
     if loss.weights and loss.weighting is not Weighting.FIXED:

@@ -86,13 +86,15 @@ class TaskRecipe(TaskConfig):
         default=(),
         max_length=10_000,
         description="Label names, in the order of the logits. None: those of the training rows, "
-        "sorted; for a token task `O` first.",
+        "before `limit` and with those that are set apart; sorted; for a token task `O` first.",
     )
 
     @field_validator("temperature")
     @classmethod
-    def _is_fitted(cls, temperature: float) -> float:  # noqa: ARG003
-        raise ValueError("is fitted on validation rows, and cannot be set")
+    def _is_fitted(cls, temperature: float) -> float:
+        if temperature != 1.0:  # which is what a recipe that was written down says
+            raise ValueError("is fitted on validation rows, and cannot be set")
+        return temperature
 
     @field_validator("labels")
     @classmethod
@@ -174,6 +176,12 @@ class DataRecipe(_Section):
         description="Data set of the Hugging Face Hub in place of files: `name` or `name:config`; "
         "train, validation and test then name its splits.",
     )
+    revision: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Commit, tag or branch of the data set of the Hub. None: the newest.",
+    )
     text: str = Field(
         default="text", min_length=1, description="Column with the text. Not needed beside `words`."
     )
@@ -193,8 +201,9 @@ class DataRecipe(_Section):
         default=0.1,
         gt=0,
         lt=1,
-        description="Share of the training rows to validate with when there are no files for it; "
-        "drawn by the seed. Rows of the same text stay on one side.",
+        description="About this share of the texts is set apart to validate with when there are no "
+        "files for it; drawn by the seed. Rows of the same text stay on one side, also when they "
+        "are of several data sets with the same share.",
     )
 
     @field_validator("train", "validation", "test", mode="before")
@@ -206,6 +215,12 @@ class DataRecipe(_Section):
     def _has_rows(self) -> Self:
         if not self.train:
             raise ValueError("train must be set")
+        return self
+
+    @model_validator(mode="after")
+    def _revision_is_of_the_hub(self) -> Self:
+        if self.revision is not None and self.hub is None:
+            raise ValueError("revision is read only beside hub; files have none")
         return self
 
 
@@ -264,7 +279,10 @@ class Stage(_Section):
 
     freeze: tuple[FreezingRule, ...] = Field(description="What is frozen from then on.")
     epoch: int | None = Field(
-        default=None, ge=1, description="Begins after so many epochs. None: when validation stalls."
+        default=None,
+        ge=1,
+        description="Begins after so many epochs, fewer than there are. None: when validation "
+        "stalls; no later stage may then have an epoch.",
     )
 
 

@@ -24,7 +24,8 @@ class DataSummary:
     conflicts: int
     """Those of them with another label."""
     leaks: int
-    """Rows whose text is among the training rows, too; 0 for the training rows themselves."""
+    """Rows whose text is among the training rows of any data set, or of test rows among the
+    validation rows, too; 0 for the training rows themselves."""
 
 
 @dataclass(frozen=True)

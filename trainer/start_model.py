@@ -12,7 +12,7 @@ from ..model.encoder import Encoder, find_encoder
 from ..model.network import Network
 from ..model.tokenizer import Tokenizer
 from .errors import RecipeError
-from .recipe import DataRecipe, ModelRecipe
+from .recipe import DataRecipe, ModelRecipe, Recipe
 
 
 @dataclass(frozen=True)
@@ -25,22 +25,30 @@ class StartModel:
     """The tasks; those without labels take what the data has."""
 
     @classmethod
-    def find(cls, recipe: ModelRecipe) -> "StartModel":
+    def find(cls, recipe: Recipe) -> "StartModel":
         """Load the checkpoint of a recipe, if it names one.
+
+        Its tasks keep the temperature that they have there only where no data set has their labels.
 
         Raises:
             CheckpointError: it cannot be read.
             EncoderNotFoundError: it names an encoder that is not at hand.
         """
-        if recipe.checkpoint is None:
-            return cls(recipe, None, recipe.tasks)
-        checkpoint = Checkpoint.load(Path(recipe.checkpoint))
-        # What was fitted to the old weights says nothing of the new ones.
-        tasks = [task.model_copy(update={"temperature": 1.0}) for task in checkpoint.config.tasks]
-        return cls(recipe, checkpoint, tasks)
+        model = recipe.model
+        if model.checkpoint is None:
+            return cls(model, None, model.tasks)
+        checkpoint = Checkpoint.load(Path(model.checkpoint))
+        labelled = {name for source in recipe.data for name in source.tasks}
+        # What was fitted to the old weights says nothing of the new ones; without rows there is
+        # nothing better.
+        tasks = [
+            task.model_copy(update={"temperature": 1.0}) if task.name in labelled else task
+            for task in checkpoint.config.tasks
+        ]
+        return cls(model, checkpoint, tasks)
 
     def check(self, data: Sequence[DataRecipe]) -> None:
-        """Check the data sets' tasks, which a recipe with a checkpoint could not.
+        """Check the data sets' tasks, for recipes that were not read from a file.
 
         Raises:
             RecipeError: a data set has labels of a task that the model does not have.

@@ -105,8 +105,9 @@ def data_warnings(data: Sequence[DataSummary]) -> Iterator[str]:
     for one in in_order(data):
         place = f"{one.dataset}, {one.split}"
         if one.leaks:
+            among = "training or validation rows" if one.split == "test" else "training rows"
             yield (
-                f"{place}: {_of_rows(one.leaks, one.rows)} a text that is among the training rows, "
+                f"{place}: {_of_rows(one.leaks, one.rows)} a text that is among the {among}, "
                 "too. Figures on these rows look better than they are."
             )
         if one.conflicts:

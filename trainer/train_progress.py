@@ -57,9 +57,11 @@ class TrainProgress(Observer):
                     + (other if summary.conflicts else "")
                 )
             if summary.leaks:
+                test = summary.split == "test"
+                among = "training or validation rows" if test else "training rows"
                 self._print(
                     f"[yellow]warning:[/yellow] {escape(where)}: {summary.leaks:,} rows are among "
-                    "the training rows, too: figures on them are too good"
+                    f"the {among}, too: figures on them are too good"
                 )
 
     def steps(self, total: int, per_epoch: int, resumed_at: int) -> None:

@@ -28,7 +28,7 @@ from .recipe import SPLITS, Precision, Recipe
 from .run_state import STATE
 from .run_summary import DataSummary, Evaluation, RunSummary
 from .start_model import StartModel, calibrated
-from .training_data import read_row_sets, with_labels
+from .training_data import read_row_sets, truncation_notes, with_labels
 from .training_run import TrainingRun
 
 CHECKPOINT = "checkpoint"
@@ -104,6 +104,7 @@ def train_recipe(
     summaries = rows.summaries({task.name: task for task in tasks})
     splits = rows.encode(tasks, tokenizer)
     _check_labels(recipe, tasks, splits)
+    notes = (*rows.notes, *truncation_notes(splits, tokenizer.max_tokens))
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
@@ -121,7 +122,7 @@ def train_recipe(
 
     try:
         for observer in watching:
-            observer.data(summaries, rows.notes)
+            observer.data(summaries, notes)
         run = TrainingRun(
             recipe,
             network,

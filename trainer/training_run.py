@@ -115,6 +115,7 @@ class TrainingRun:
         self.prefix = PrefixStore(
             folder, int(recipe.freezing.cache_gigabytes * 1e9), accelerator, progress
         )
+        self._taught: set[str] = set()
         self._losses: list[tuple[torch.Tensor, dict[str, torch.Tensor], int]] = []
         self._steps_with: Counter[str] = Counter()
         self._logged_step = 0
@@ -152,7 +153,10 @@ class TrainingRun:
             torch.cuda.manual_seed(seed)
 
     def sizes(self, batches: Sequence[Indices]) -> dict[str, float]:
-        """By what the losses of each task in a step are divided, over all processes."""
+        """By what the losses of each task in a step are divided, over all processes.
+
+        Tasks whose rows teach nothing, as encoder and head are frozen, are not in it.
+        """
         rows = self.splits["train"]
         together = np.concatenate(batches)
         sizes: dict[str, float] = {}
@@ -164,7 +168,8 @@ class TrainingRun:
                 )
             else:
                 found = targets[together]
-            if (size := self._loss_of[task.name].size(found)) > 0:
+            size = self._loss_of[task.name].size(found)
+            if size > 0 and task.name in self._taught:
                 sizes[task.name] = size
         self._steps_with.update(sizes.keys())
         return sizes
@@ -413,6 +418,10 @@ class TrainingRun:
 
     def _apply_stage(self, stage: int) -> Any:
         parts = freeze(self.network, self.recipe.freezing.rules[stage])
+        trained = {part.name for part in parts if part.trained}
+        heads = {f"head {task.name}" for task in self.network.config.tasks}
+        taught = heads if trained - heads else trained
+        self._taught = {name.removeprefix("head ") for name in taught}
         if self.processes > 1:
             # Anew for each stage: the wrapper remembers which parameters have gradients.
             self.model = self.accelerator.prepare_model(self.bare_model)
