@@ -34,7 +34,7 @@ def test_gradual_unfreezing_makes_the_cache_anew(tmp_path):
     recipe = trained.write_recipe(tmp_path)
     stages = [
         'freezing.freeze=["encoder"]',
-        'freezing.stages=[{epoch=1,freeze=["top:1"]},{epoch=3,freeze=[]}]',
+        'freezing.stages=[{epoch=2,freeze=["top:1"]},{epoch=4,freeze=[]}]',
         "training.epochs=5",
     ]
     cached = trained.train_here(recipe, tmp_path / "cached", *stages)

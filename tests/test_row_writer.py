@@ -209,13 +209,12 @@ def test_parquet_values_become_csv_cells(tmp_path):
 @pytest.mark.parametrize(
     "values",
     [
-        pa.array([1], pa.timestamp("ns")),  # Python has no nanoseconds
-        pa.array([2**61], pa.timestamp("us")),  # and no year 75000
+        pa.array([2**61], pa.timestamp("us")),  # Python has no year 75000
         pa.Array.from_buffers(  # not UTF-8
             pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff")]
         ),
     ],
-    ids=["nanoseconds", "far future", "not UTF-8"],
+    ids=["far future", "not UTF-8"],
 )
 def test_parquet_values_that_text_cannot_hold_are_told(tmp_path, values, target):
     pq.write_table(pa.table({"text": ["one"], "odd": values}), tmp_path / "in.parquet")
@@ -224,6 +223,22 @@ def test_parquet_values_that_text_cannot_hold_are_told(tmp_path, values, target)
         write_rows(tmp_path / "in.parquet", output)
     output.abandon()
     convert(tmp_path / "in.parquet", tmp_path / "out.parquet")  # types of its own hold all
+
+
+@pytest.mark.parametrize("target", ["csv", "jsonl"])
+def test_nanoseconds_are_kept_or_refused_but_never_cut_off(tmp_path, target):
+    """Python has none. pyarrow reads them as pandas' timestamps, or not at all without pandas."""
+    values = pa.array([1], pa.timestamp("ns"))
+    pq.write_table(pa.table({"text": ["one"], "odd": values}), tmp_path / "in.parquet")
+    output = OutputFile(str(tmp_path / f"out.{target}"), None)
+    try:
+        write_rows(tmp_path / "in.parquet", output)
+    except FileError as error:
+        assert "rows 1 to 1 cannot be written as" in str(error)
+        output.abandon()
+    else:
+        output.complete()
+        assert "00:00:00.000000001" in (tmp_path / f"out.{target}").read_text()
 
 
 def test_json_lines_keep_nested_values_key_order_and_rows_that_differ(tmp_path):
