@@ -3,6 +3,7 @@
 import csv
 import datetime
 import gzip
+import importlib.util
 import io
 import json
 import os
@@ -231,12 +232,12 @@ def test_nanoseconds_are_kept_or_refused_but_never_cut_off(tmp_path, target):
     values = pa.array([1], pa.timestamp("ns"))
     pq.write_table(pa.table({"text": ["one"], "odd": values}), tmp_path / "in.parquet")
     output = OutputFile(str(tmp_path / f"out.{target}"), None)
-    try:
-        write_rows(tmp_path / "in.parquet", output)
-    except FileError as error:
-        assert "rows 1 to 1 cannot be written as" in str(error)
+    if importlib.util.find_spec("pandas") is None:
+        with pytest.raises(FileError, match=f"rows 1 to 1 cannot be written as {target}: "):
+            write_rows(tmp_path / "in.parquet", output)
         output.abandon()
     else:
+        write_rows(tmp_path / "in.parquet", output)
         output.complete()
         assert "00:00:00.000000001" in (tmp_path / f"out.{target}").read_text()
 
