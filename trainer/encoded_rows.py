@@ -51,7 +51,7 @@ class EncodedRows:
     def labelled(self, task: str) -> NDArray[np.bool_]:
         """Which rows have a label of a task."""
         targets = self.targets[task]
-        if len(targets) != len(self.rows) or task in self.words:
+        if task in self.words:
             has_words = [len(words[0]) > 0 for words in self.words[task]]
             return np.array(has_words, dtype=np.bool_)
         return (targets if targets.ndim == 1 else targets[:, 0]) != MISSING
@@ -144,12 +144,23 @@ def _aligned(
             continue
         tag = tags[word] if begins else _continued(tags[word])
         targets[token] = index.get(tag, MISSING)
-    chosen = first_tokens(row.words, offsets)
-    kept = [(token, index[tag]) for token, tag in zip(chosen, tags, strict=True) if token >= 0]
-    for token, tag in kept:  # also of words in which the worker finds none, such as symbols
+    words = word_targets(task, row, offsets)
+    for token, tag in words.T:  # also of words in which the worker finds none, such as symbols
         if targets[token] == MISSING:
             targets[token] = tag
-    return targets, np.array(kept, dtype=np.int64).reshape(-1, 2).T
+    return targets, words
+
+
+def word_targets(task: TaskConfig, row: LabelledRow, offsets: Sequence[Span]) -> NDArray[np.int64]:
+    """The token that stands for each word of a tagged row and the index of its tag, [2, words].
+
+    Words that no token stands for, as truncation cut them off, are not in it.
+    """
+    index = {label: position for position, label in enumerate(task.labels)}
+    chosen = first_tokens(row.words, offsets)
+    tags = row.labels[task.name]
+    kept = [(token, index[tag]) for token, tag in zip(chosen, tags, strict=True) if token >= 0]
+    return np.array(kept, dtype=np.int64).reshape(-1, 2).T
 
 
 def _continued(tag: str) -> str:

@@ -24,7 +24,7 @@ from ..client import (
 )
 from ..client.row_batch import MAX_CHARACTERS, MAX_ROWS
 from ..model.config import TaskConfig, TaskKind
-from ..model.words import first_tokens
+from .encoded_rows import word_targets
 from .evaluate_model import FailedRow, ModelEvaluation
 from .evaluation_rows import EvaluationRows, EvaluationSplit
 from .labelled_rows import Label, LabelledRow
@@ -183,24 +183,17 @@ def _pair(
     task: TaskConfig, row: LabelledRow, label: Label, answer: TaskAnswer, place: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Logits and targets of one row, as `Predictions` has them."""
-    index_of = {name: index for index, name in enumerate(task.labels)}
     match answer:
         case TokenAnswer(token_logits=found) if found is not None:
             tokens = found[place]
             offsets = list(zip(tokens.starts.tolist(), tokens.ends.tolist(), strict=True))
-            chosen = first_tokens(row.words, offsets)
-            kept = [
-                (token, index_of[tag])
-                for token, tag in zip(chosen, label, strict=True)
-                if token >= 0
-            ]
-            pairs = np.array(kept, dtype=np.int64).reshape(-1, 2)
-            return tokens.values[pairs[:, 0]], pairs[:, 1]
+            chosen, tags = word_targets(task, row, offsets)
+            return tokens.values[chosen], tags
         case MultiLabelAnswer(logits=logits) if logits is not None:
             targets = np.array([int(name in label) for name in task.labels], dtype=np.int64)
             return logits[place], targets
         case SingleLabelAnswer(logits=logits) | BinaryAnswer(logits=logits) if logits is not None:
-            return logits[place], np.array(index_of[str(label)], dtype=np.int64)
+            return logits[place], np.array(task.labels.index(str(label)), dtype=np.int64)
         case _:
             raise WorkerFailedError(f"the worker's answer has no logits of {task.name}")
 

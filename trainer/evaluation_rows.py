@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..model.config import TaskConfig, TaskKind
 from .errors import DataError
-from .labelled_rows import LabelledRow, ReadRows, columns_of, read_rows
+from .labelled_rows import LabelledRow, columns_of, read_rows
 from .recipe import DataRecipe, LabelColumn, Recipe
 from .training_data import read_row_sets
 
@@ -106,7 +106,7 @@ def rows_of_file(
         tasks={name: LabelColumn(column=at, map=maps[name]) for name, at in chosen.items()},
     )
     read = read_rows(source, "train", tasks)
-    notes = _left_out(file.name, read)
+    notes = read.left_out(file.name)
     if chosen != columns.tasks and _LABEL in chosen.values() and _LABEL not in chosen:
         notes.insert(0, f"the column {_LABEL} of {file.name} was taken for {next(iter(chosen))}")
     if not read.rows:
@@ -158,7 +158,7 @@ def _rows_of(
 ) -> Sequence[LabelledRow]:
     if split == "test" or (split == "validation" and source.validation):
         read = read_rows(source, split, tasks)
-        notes += _left_out(f"{source.name} {split}", read)
+        notes += read.left_out(f"{source.name} {split}")
         return read.rows
     alone = read_row_sets(recipe.model_copy(update={"data": (source,)}), tasks)
     notes += alone.notes
@@ -196,13 +196,6 @@ def _maps(settings: Sequence[str], tasks: Mapping[str, str]) -> Mapping[str, Map
             for each in maps.values():
                 each.setdefault(value, label)
     return maps
-
-
-def _left_out(where: str, read: ReadRows) -> list[str]:
-    counts = ((read.without_text, "text"), (read.without_label, "label"))
-    return [
-        f"{where}: {count} rows without {what} were left out" for count, what in counts if count
-    ]
 
 
 def _name_of(file: Path) -> str:

@@ -47,6 +47,13 @@ class ReadRows:
     without_label: int
     """Rows that were left out because they have no label of any task."""
 
+    def left_out(self, where: str) -> list[str]:
+        """What the reader should know of the rows that are not there."""
+        counts = ((self.without_text, "text"), (self.without_label, "label"))
+        return [
+            f"{where}: {count} rows without {what} were left out" for count, what in counts if count
+        ]
+
 
 def columns_of(file: Path, wanted: Iterable[str]) -> list[str]:
     """Names of the columns of a file; of JSON lines those found until all `wanted` were.

@@ -34,6 +34,7 @@ class TaskLoss(nn.Module):
         super().__init__()
         self._kind = task.kind
         self._smoothing = smoothing
+        self._host_weights = class_weights  # sizes are reckoned before anything is on the device
         self.register_buffer("class_weights", torch.from_numpy(class_weights), persistent=False)
 
     def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -70,7 +71,7 @@ class TaskLoss(nn.Module):
         found = targets[targets != MISSING]
         if self._kind is TaskKind.MULTI_LABEL:
             return float(found.size)
-        return float(self.class_weights.cpu().numpy()[found].sum())
+        return float(self._host_weights[found].sum())
 
 
 class LossWeights(nn.Module):

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from ..model.config import TaskConfig
 from ..model.network import Network
 from .losses import LossWeights, TaskLoss
 from .padded_batch import PaddedBatch
@@ -20,8 +19,9 @@ class MultiTaskModel(nn.Module):
     ) -> None:
         super().__init__()
         self.network = network
-        # By position: a task may be called as an attribute of ModuleDict.
-        self.losses = nn.ModuleList(losses[task.name] for task in network.config.tasks)
+        # A list registers them; a task may be called as an attribute of ModuleDict.
+        self.losses = nn.ModuleList(losses.values())
+        self._loss_of = dict(losses)
         self.weights = weights
 
     def forward(
@@ -43,7 +43,7 @@ class MultiTaskModel(nn.Module):
             for task, logits in task_logits(self.network, batch):
                 if task.name not in sizes:
                     continue
-                loss = self._loss_of(task)(logits, batch.targets[task.name])
+                loss = self._loss_of[task.name](logits, batch.targets[task.name])
                 sums[task.name] = sums[task.name] + loss if task.name in sums else loss
         losses = {name: total / sizes[name] for name, total in sums.items()}
         if losses:
@@ -51,6 +51,3 @@ class MultiTaskModel(nn.Module):
         # A process of several without rows takes part with a loss of nothing.
         trained = next(parameter for parameter in self.parameters() if parameter.requires_grad)
         return trained.sum() * 0, {}
-
-    def _loss_of(self, task: TaskConfig) -> nn.Module:
-        return self.losses[self.network.config.tasks.index(task)]

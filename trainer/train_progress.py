@@ -1,7 +1,7 @@
 """How a training run goes, on the terminal: a bar there, plain lines elsewhere."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -157,8 +157,8 @@ class TrainProgress(Observer):
         self._console.print(line, highlight=False, soft_wrap=True)
 
 
-def _counts(counts: dict[str, int] | object) -> str:
-    items = list(dict(counts).items())  # pyright: ignore[reportArgumentType, reportCallIssue]
+def _counts(counts: Mapping[str, int]) -> str:
+    items = list(counts.items())
     shown = ", ".join(f"{label} {count:,}" for label, count in items[:_SHOWN_LABELS])
     more = len(items) - _SHOWN_LABELS
     return f"{shown}, {more} more" if more > 0 else shown

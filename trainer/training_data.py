@@ -121,9 +121,7 @@ def _read(
     source: DataRecipe, split: str, tasks: Mapping[str, TaskConfig], notes: list[str]
 ) -> list[LabelledRow]:
     read = read_rows(source, split, tasks)
-    for count, what in ((read.without_text, "text"), (read.without_label, "label")):
-        if count:
-            notes.append(f"{source.name} {split}: {count} rows without {what} were left out")
+    notes += read.left_out(f"{source.name} {split}")
     return read.rows
 
 

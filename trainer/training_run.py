@@ -119,7 +119,7 @@ class TrainingRun:
         self._losses: list[tuple[torch.Tensor, dict[str, torch.Tensor], int]] = []
         self._steps_with: Counter[str] = Counter()
         self._logged_step = 0
-        self._step_started = self._logged = self._saved = self._ticked = time.monotonic()
+        self._logged = self._saved = self._ticked = time.monotonic()
 
     @property
     def is_main(self) -> bool:
