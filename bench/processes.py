@@ -83,7 +83,7 @@ def server(command: list[str], port_file: Path) -> Iterator[Running]:
                 raise RuntimeError(f"{command} ended with code {process.returncode}")
             time.sleep(0.005)
         seconds = time.monotonic() - started
-        yield Running(process, f"localhost:{port_file.read_text().strip()}", seconds)
+        yield Running(process, f"localhost:{port_file.read_text().split()[0]}", seconds)
     finally:
         process.terminate()
         process.wait(60)

@@ -1,11 +1,16 @@
 """The Python client and the bulk labeller; imports no torch."""
 
+from .admin_client import AdminClient, DriftLimits, GateReport, Push, VersionOffer
 from .async_client import AsyncClient
 from .client import Client
 from .errors import (
+    AccessDeniedError,
     FileError,
     InvalidRequestError,
+    OtherVersionLiveError,
+    PushRefusedError,
     TwinheadError,
+    UnknownVersionError,
     VersionNotLiveError,
     WorkerFailedError,
     WorkerFullError,
@@ -26,19 +31,28 @@ from .results import (
     Timing,
     TokenAnswer,
     TokenLogits,
+    VersionInfo,
+    VersionList,
 )
 
 __all__ = [
+    "AccessDeniedError",
+    "AdminClient",
     "AsyncClient",
     "BinaryAnswer",
     "Client",
+    "DriftLimits",
     "Entity",
     "FileError",
+    "GateReport",
     "InferOptions",
     "InferResult",
     "InvalidRequestError",
     "ModelInfo",
     "MultiLabelAnswer",
+    "OtherVersionLiveError",
+    "Push",
+    "PushRefusedError",
     "SentenceStatus",
     "SingleLabelAnswer",
     "TaskAnswer",
@@ -47,7 +61,11 @@ __all__ = [
     "TokenAnswer",
     "TokenLogits",
     "TwinheadError",
+    "UnknownVersionError",
+    "VersionInfo",
+    "VersionList",
     "VersionNotLiveError",
+    "VersionOffer",
     "WorkerFailedError",
     "WorkerFullError",
     "WorkerTimeoutError",

@@ -12,7 +12,7 @@ from twinhead.v1.model_service_pb2_grpc import ModelServiceStub
 
 from .channel import DEFAULT_TARGET, OPTIONS
 from .client import Client
-from .errors import TwinheadError, from_rpc_error
+from .errors import TwinheadError, WorkerUnavailableError, from_rpc_error
 from .requests import InferOptions, build_request
 from .results import InferResult, ModelInfo, read_model, read_result
 
@@ -56,6 +56,18 @@ class AsyncClient:
             )
         except grpc.RpcError as error:
             raise from_rpc_error(error, self.target) from error
+
+    async def watch(self) -> AsyncGenerator[ModelInfo]:
+        """The live model, and each that follows; see `Client.watch`."""
+        call = self._models.WatchModel(model_service_pb2.WatchModelRequest())
+        try:
+            async for response in call:
+                yield read_model(response.model)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error, self.target) from error
+        finally:
+            call.cancel()
+        raise WorkerUnavailableError(f"{self.target} ended the stream")
 
     async def infer(
         self,

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 DEFAULT_TARGET = "localhost:50051"
+DEFAULT_ADMIN_TARGET = "localhost:50052"
 
 # gRPC itself retries calls that no worker has answered; both are safe to repeat. The worker tells
 # how long to wait when it is full.
@@ -13,6 +14,7 @@ _SERVICE_CONFIG = {
             "name": [
                 {"service": "twinhead.v1.InferenceService", "method": "Infer"},
                 {"service": "twinhead.v1.ModelService", "method": "GetModel"},
+                {"service": "twinhead.v1.ModelAdminService", "method": "ListVersions"},
             ],
             "retryPolicy": {
                 "maxAttempts": 5,

@@ -69,6 +69,24 @@ class Client:
         except grpc.RpcError as error:
             raise from_rpc_error(error, self.target) from error
 
+    def watch(self) -> Generator[ModelInfo]:
+        """The live model at once, and again each time that another version goes live.
+
+        Ends only by an error; close the generator to stop.
+
+        Raises:
+            TwinheadError: the stream failed, or the worker drains.
+        """
+        call = self._models.WatchModel(model_service_pb2.WatchModelRequest())
+        try:
+            for response in call:
+                yield read_model(response.model)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error, self.target) from error
+        finally:
+            call.cancel()
+        raise WorkerUnavailableError(f"{self.target} ended the stream")
+
     def infer(
         self,
         sentences: Sequence[str],

@@ -48,7 +48,19 @@ _COMMANDS = {
         extra="server",
     ),
     "label": _Entry("twinhead.client.label_command", "label", "Add labels to every row of a file."),
+    "push": _Entry(
+        "twinhead.trainer.push_command",
+        "push",
+        "Put a checkpoint's weights into running workers.",
+        extra="trainer",
+    ),
+    "rollback": _Entry(
+        "twinhead.client.rollback_command", "rollback", "Go back to the version before."
+    ),
     "serve": _Entry("twinhead.server.serve_command", "serve", "Run a worker.", extra="starter"),
+    "status": _Entry(
+        "twinhead.client.status_command", "status", "Show what workers serve and keep."
+    ),
     "train": _Entry(
         "twinhead.trainer.train_command", "train", "Train a model on your files.", extra="trainer"
     ),

@@ -116,7 +116,7 @@ def _wait_for_port(process: "subprocess.Popen[bytes]", port_file: Path, log: Pat
             said = log.read_text(errors="replace").strip() or "it said nothing"
             raise WorkerFailedError(f"the worker did not start:\n{said}")
         time.sleep(0.05)
-    return int(port_file.read_text())
+    return int(port_file.read_text().split()[0])
 
 
 def _table(rows: Sequence[tuple[str, Mapping[str, Any]]], tasks: Sequence[str]) -> Table:

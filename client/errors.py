@@ -6,6 +6,10 @@ TwinheadError
 ├── WorkerFullError          the worker has all the work that it can hold
 ├── InvalidRequestError      the worker refuses the request, naming what is wrong with it
 ├── VersionNotLiveError      the pinned version is not served
+├── PushRefusedError         the worker does not take a version; what is live stays live
+├── OtherVersionLiveError    the version that was to be live is not; nothing was changed
+├── UnknownVersionError      the worker keeps no such version
+├── AccessDeniedError        the admin service asks for a token, or for another one
 ├── WorkerFailedError        the worker has a defect, or is not a Twinhead worker at all
 └── FileError                a file to label, or to write, that cannot be used
 """
@@ -53,12 +57,37 @@ class VersionNotLiveError(TwinheadError):
     """The pinned version is not served."""
 
 
+class PushRefusedError(TwinheadError):
+    """The worker does not take a version; what is live stays live."""
+
+    def __init__(self, message: str, check: str = "") -> None:
+        self.check = check
+        """Name of the check that the version has failed; empty when it was refused for another
+        reason, such as another push that is under way."""
+        super().__init__(message)
+
+
+class OtherVersionLiveError(TwinheadError):
+    """The version that was to be live is not; nothing was changed."""
+
+
+class UnknownVersionError(TwinheadError):
+    """The worker keeps no such version."""
+
+
+class AccessDeniedError(TwinheadError):
+    """The admin service asks for a token, or for another one."""
+
+
 class WorkerFailedError(TwinheadError):
     """The worker failed for a reason of its own."""
 
 
 class FileError(TwinheadError):
     """A file that cannot be read or written as asked."""
+
+
+_PUSH_REASONS = ("PUSH_REFUSED", "BLOB_DAMAGED", "STORE_FULL")
 
 
 def from_rpc_error(error: grpc.RpcError, target: str) -> TwinheadError:
@@ -93,6 +122,10 @@ def from_status(status: Status, target: str) -> TwinheadError:
     if number == grpc.StatusCode.INVALID_ARGUMENT.value[0]:
         violations = [(each.field, each.description) for each in bad_request.field_violations]
         return InvalidRequestError(f"the worker refuses the request: {message}", violations)
+    if info.reason in _PUSH_REASONS or number == grpc.StatusCode.ABORTED.value[0]:
+        return PushRefusedError(
+            f"the worker at {target} refuses the version: {message}", info.metadata.get("check", "")
+        )
     if number == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]:
         if info.reason:
             delay = retry.retry_delay.ToTimedelta().total_seconds()
@@ -100,8 +133,14 @@ def from_status(status: Status, target: str) -> TwinheadError:
         if "larger than max" in message:
             return InvalidRequestError(f"a message is too large: {message}")
         return WorkerFullError(f"the worker at {target} takes no more calls: {message}", 1.0)
+    if info.reason == "OTHER_VERSION_LIVE":
+        return OtherVersionLiveError(f"the worker at {target}: {message}")
     if number == grpc.StatusCode.FAILED_PRECONDITION.value[0]:
         return VersionNotLiveError(message)
+    if number == grpc.StatusCode.NOT_FOUND.value[0]:
+        return UnknownVersionError(f"the worker at {target}: {message}")
+    if number == grpc.StatusCode.UNAUTHENTICATED.value[0]:
+        return AccessDeniedError(f"the worker at {target}: {message}")
     if number == grpc.StatusCode.UNIMPLEMENTED.value[0]:
         return WorkerFailedError(f"what listens at {target} is no Twinhead worker: {message}")
     return WorkerFailedError(f"the worker at {target} failed: {message}")

@@ -1,14 +1,22 @@
 """What a worker answers, as numpy arrays and plain Python."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from twinhead.v1 import inference_service_pb2 as pb
-from twinhead.v1 import model_service_pb2, task_kind_pb2
+from twinhead.v1 import model_admin_service_pb2, model_service_pb2, task_kind_pb2
+
+_VERSION_STATES: dict[int, str] = {
+    model_admin_service_pb2.VERSION_STATE_LIVE: "live",
+    model_admin_service_pb2.VERSION_STATE_PREVIOUS: "previous",
+    model_admin_service_pb2.VERSION_STATE_KEPT: "kept",
+}
 
 EmbeddingArray = NDArray[np.floating] | NDArray[np.uint8]
 
@@ -206,6 +214,36 @@ class ModelInfo:
     characters_per_sentence: int
 
 
+@dataclass(frozen=True)
+class VersionInfo:
+    """A version that a worker keeps."""
+
+    version: str
+    state: str
+    """`live`, `previous` (in memory still) or `kept` (on disk)."""
+    received: datetime
+    """When the worker first had it."""
+    tasks: tuple[str, ...]
+    bytes: int
+    """Of its weights, those that other versions have too included."""
+    provenance: Mapping[str, Any]
+    """What its checkpoint says of how it was trained."""
+
+
+@dataclass(frozen=True)
+class VersionList:
+    """The versions that a worker keeps."""
+
+    versions: tuple[VersionInfo, ...]
+    """The live one first."""
+    lasting: bool
+    """Whether they outlive the worker."""
+    started: datetime
+    """When the worker was started."""
+    worker_release: str
+    engine: str
+
+
 def read_result(response: pb.InferResponse) -> InferResult:
     """Read a response."""
     return InferResult(
@@ -218,6 +256,27 @@ def read_result(response: pb.InferResponse) -> InferResult:
             queue=response.timing.queue.ToTimedelta().total_seconds(),
             encode=response.timing.encode.ToTimedelta().total_seconds(),
         ),
+    )
+
+
+def read_versions(response: model_admin_service_pb2.ListVersionsResponse) -> VersionList:
+    """Read a list of versions."""
+    return VersionList(
+        versions=tuple(
+            VersionInfo(
+                version=each.model_version,
+                state=_VERSION_STATES.get(each.state, "unknown"),
+                received=each.received.ToDatetime(UTC),
+                tasks=tuple(each.tasks),
+                bytes=each.bytes,
+                provenance=json.loads(each.provenance_json or "{}"),
+            )
+            for each in response.versions
+        ),
+        lasting=response.lasting,
+        started=response.started.ToDatetime(UTC),
+        worker_release=response.worker_release,
+        engine=response.engine,
     )
 
 

@@ -3,6 +3,7 @@
     twinhead.json       the model's description, metrics, where it comes from
     manifest.json       SHA-256 of each tensor, of the description and of the tokenizer;
                         the encoder's settings
+    probes.json         what the model answers to a few sentences
     heads.safetensors   the task heads
     config.json, model.safetensors, tokenizer.json, ...   the encoder in Hugging Face layout
     modules.json, ...   what makes the folder a sentence-transformers model
@@ -14,13 +15,12 @@ every form the manifest covers the whole model, so loading proves that the right
 version id is the digest of the manifest: same weights, same id.
 """
 
-import hashlib
 import json
 import os
 import shutil
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,16 +33,18 @@ from .config import ModelConfig
 from .ecosystem import write_sentence_transformer
 from .encoder import Encoder, find_encoder
 from .errors import CheckpointError, ConfigError, EncoderNotFoundError
+from .manifest import FORMAT_VERSION, Manifest, manifest_name, named_tensors, tensor_digest
 from .network import Network
+from .probes import Probes
 from .tokenizer import Tokenizer
 
-FORMAT_VERSION = 1
-
-_DESCRIPTION = "twinhead.json"
-_MANIFEST = "manifest.json"
-_HEADS = "heads.safetensors"
+DESCRIPTION = "twinhead.json"
+MANIFEST = "manifest.json"
+PROBES = "probes.json"
+HEADS = "heads.safetensors"
 _DELTA = "delta.safetensors"
-_ENCODER_CONFIG = "config.json"
+ENCODER_CONFIG = "config.json"
+ENCODER_WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -52,14 +54,21 @@ class Checkpoint:
     network: Network
     """In evaluation mode."""
     tokenizer: Tokenizer
-    version: str
-    """Version id, 16 hexadecimal digits."""
+    manifest: Manifest
+    """The digests of all that it is made of."""
     metrics: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Task name to measured figures."""
     provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """How it was trained."""
+    probes: Probes | None = None
+    """What it answered to probe sentences when it was saved; None before that."""
     source: Path | None = None
     """The folder it was read from."""
+
+    @property
+    def version(self) -> str:
+        """Version id, 16 hexadecimal digits: the digest of the manifest."""
+        return self.manifest.version
 
     @property
     def config(self) -> ModelConfig:
@@ -82,8 +91,8 @@ class Checkpoint:
         """
         _check_length(network)
         _check_vocabulary(network, tokenizer)
-        version = version_of(make_manifest(network, tokenizer))
-        return cls(network.eval(), tokenizer, version, metrics or {}, provenance or {})
+        manifest = Manifest.of(network, tokenizer)
+        return cls(network.eval(), tokenizer, manifest, metrics or {}, provenance or {})
 
     @classmethod
     def load(cls, folder: Path, base: Path | None = None) -> Self:
@@ -101,7 +110,7 @@ class Checkpoint:
         try:
             config = ModelConfig.parse(description["model"])
         except ConfigError as error:
-            raise CheckpointError(f"{folder / _DESCRIPTION}, model: {error}") from error
+            raise CheckpointError(f"{folder / DESCRIPTION}, model: {error}") from error
         if description["base"] is not None:
             base_model = cls.load(_find_base(folder, description["base"], base))
             encoder = base_model.network.encoder
@@ -115,25 +124,26 @@ class Checkpoint:
         try:
             network = Network(config, encoder, encoder.dimensions)
         except ConfigError as error:
-            raise CheckpointError(f"{folder / _DESCRIPTION}, model: {error}") from error
+            raise CheckpointError(f"{folder / DESCRIPTION}, model: {error}") from error
         _check_length(network)
         if description["base"] is not None or (folder / _DELTA).is_file():
             _load_delta(network, folder / _DELTA, inherited)
         else:
-            tensors = _read_tensors(folder / _HEADS)
-            _check_tensors(folder / _HEADS, tensors, network.heads.state_dict())
+            tensors = _read_tensors(folder / HEADS)
+            _check_tensors(folder / HEADS, tensors, network.heads.state_dict())
             network.heads.load_state_dict(tensors)
         _check_finite(folder, network)
         _check_vocabulary(network, tokenizer)
 
-        manifest = make_manifest(network, tokenizer)
-        _check_manifest(folder, read_json(folder / _MANIFEST), manifest)
+        manifest = Manifest.of(network, tokenizer)
+        _check_manifest(folder, read_json(folder / MANIFEST), manifest.model_dump(mode="json"))
         return cls(
             network.eval(),
             tokenizer,
-            version_of(manifest),
+            manifest,
             description["metrics"],
             description["provenance"],
+            _read_probes(folder),
             folder,
         )
 
@@ -154,8 +164,8 @@ class Checkpoint:
                 transformer.save_pretrained(staging)
                 self.tokenizer.save(staging, transformer.config.pad_token_id)
                 write_sentence_transformer(staging, self.config, self.network.dimensions)
-            _write_tensors(staging / _HEADS, self.network.heads.state_dict())
-            self._write_texts(staging, base=None)
+            _write_tensors(staging / HEADS, self.network.heads.state_dict())
+            self._as_it_is()._write_texts(staging, base=None)
 
     def save_delta(self, folder: Path, base: "Checkpoint | None" = None) -> None:
         """Write only what differs from a base.
@@ -176,9 +186,9 @@ class Checkpoint:
             stated = None
         else:
             encoder, tokenizer = base.network.encoder, base.tokenizer
-            known = _named_tensors(base.network)
+            known = named_tensors(base.network)
             stated = {"version": base.version, "path": _relative_path(base, folder)}
-        own = _named_tensors(self.network)
+        own = named_tensors(self.network)
         _check_same_architecture(self.network.encoder, encoder, own, known)
         if tokenizer.sha256 != self.tokenizer.sha256:
             raise CheckpointError("the base has another tokenizer")
@@ -189,9 +199,15 @@ class Checkpoint:
         }
         with _staged(folder) as staging:
             _write_tensors(staging / _DELTA, changed)
-            self._write_texts(staging, base=stated)
+            self._as_it_is()._write_texts(staging, base=stated)
 
-    def _write_texts(self, staging: Path, base: Mapping[str, str] | None) -> None:
+    def _as_it_is(self) -> Self:
+        """With the manifest of the network as it is now: it may have been trained since."""
+        manifest = Manifest.of(self.network, self.tokenizer)
+        return self if manifest == self.manifest else replace(self, manifest=manifest, probes=None)
+
+    def texts(self, base: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The small files that say what it is, by name: description, manifest and probes."""
         description = {
             "format_version": FORMAT_VERSION,
             "model": self.config.model_dump(mode="json"),
@@ -200,8 +216,17 @@ class Checkpoint:
         }
         if base is not None:
             description["base"] = base
-        _write_json(staging / _DESCRIPTION, description)
-        _write_json(staging / _MANIFEST, make_manifest(self.network, self.tokenizer))
+        probes = self.probes or Probes.measure(self.network, self.tokenizer)
+        return {
+            DESCRIPTION: _json_text(description),
+            MANIFEST: _json_text(self.manifest.model_dump(mode="json")),
+            # One line: nobody reads it, and it is mostly numbers.
+            PROBES: probes.model_dump_json() + "\n",
+        }
+
+    def _write_texts(self, staging: Path, base: Mapping[str, str] | None) -> None:
+        for name, text in self.texts(base).items():
+            (staging / name).write_text(text, encoding="utf-8")
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -210,8 +235,33 @@ def read_description(folder: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: it is missing, damaged, of another format version or has unknown keys.
     """
-    file = folder / _DESCRIPTION
-    description = read_json(file)
+    file = folder / DESCRIPTION
+    return check_description(read_json(file), str(file))
+
+
+def read_version(folder: Path) -> str:
+    """The version that a checkpoint's manifest states; nothing else is read or verified.
+
+    Raises:
+        CheckpointError: the manifest is missing or damaged.
+    """
+    stated = read_json(folder / MANIFEST)
+    try:
+        return Manifest.parse(stated).version
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder / MANIFEST}: {error}") from error
+
+
+def check_description(description: dict[str, Any], file: str) -> dict[str, Any]:
+    """Check what `twinhead.json` says, and fill in what it leaves out; see `read_description`.
+
+    Args:
+        description: what it says.
+        file: what errors call it.
+
+    Raises:
+        CheckpointError: as `read_description`, but for a file that is missing.
+    """
     found = description.get("format_version")
     if found != FORMAT_VERSION:
         raise CheckpointError(
@@ -233,61 +283,19 @@ def read_description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def make_manifest(network: Network, tokenizer: Tokenizer) -> dict[str, Any]:
-    """Digest of everything that decides what a model answers."""
-    tensors = {
-        name: {
-            "dtype": str(tensor.dtype).removeprefix("torch."),
-            "shape": list(tensor.shape),
-            "sha256": _tensor_digest(tensor),
-        }
-        for name, tensor in _named_tensors(network).items()
-    }
-    return {
-        "format_version": FORMAT_VERSION,
-        # Without defaults, so that a setting that a later release adds changes no version id. A
-        # default, once released, must therefore never change.
-        "model_sha256": hashlib.sha256(
-            _canonical(network.config.model_dump(mode="json", exclude_defaults=True))
-        ).hexdigest(),
-        "tokenizer_sha256": tokenizer.sha256,
-        "encoder": network.encoder.settings if isinstance(network.encoder, Encoder) else {},
-        "tensors": dict(sorted(tensors.items())),
-    }
-
-
-def version_of(manifest: Mapping[str, Any]) -> str:
-    """The version id of a manifest: the first 64 bits of its SHA-256, in hexadecimal."""
-    return hashlib.sha256(_canonical(manifest)).hexdigest()[:16]
-
-
-def _manifest_name(name: str) -> str:
-    # Without the name of our attribute: the rest is what the encoder's own file says.
-    return name.replace("encoder.transformer.", "encoder.", 1)
-
-
 def _transformer(network: Network) -> Any:
     if not isinstance(network.encoder, Encoder):
         raise CheckpointError("only a Hugging Face encoder can be saved")
     return network.encoder.transformer
 
 
-def _tensor_digest(tensor: torch.Tensor) -> str:
-    data: Any = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    return hashlib.sha256(data).hexdigest()
-
-
-def _named_tensors(network: Network) -> dict[str, torch.Tensor]:
-    return {_manifest_name(name): tensor for name, tensor in network.state_dict().items()}
-
-
 def _same(tensor: torch.Tensor, other: torch.Tensor) -> bool:
-    return tensor.shape == other.shape and _tensor_digest(tensor) == _tensor_digest(other)
+    return tensor.shape == other.shape and tensor_digest(tensor) == tensor_digest(other)
 
 
 def _load_encoder(folder: Path, config: ModelConfig) -> tuple[Encoder, Tokenizer]:
     """The encoder that the folder holds, or else names."""
-    if not (folder / _ENCODER_CONFIG).is_file():
+    if not (folder / ENCODER_CONFIG).is_file():
         return _load_named_encoder(config)
     try:
         return Encoder.load(folder), Tokenizer.load(folder, config.max_tokens)
@@ -304,7 +312,7 @@ def _relative_path(base: Checkpoint, folder: Path) -> str:
     if base.source is None:
         raise CheckpointError("the base was not read from a folder")
     # Otherwise what changed since would be in neither of the two folders.
-    if version_of(make_manifest(base.network, base.tokenizer)) != base.version:
+    if Manifest.of(base.network, base.tokenizer) != base.manifest:
         raise CheckpointError(
             f"the base, version {base.version}, was changed after it was read; read it anew"
         )
@@ -331,16 +339,16 @@ def _check_same_architecture(
 def _find_base(folder: Path, stated: Mapping[str, str], given: Path | None) -> Path:
     try:
         base = given or (folder / stated["path"]).resolve()
-        at_hand = (base / _DESCRIPTION).is_file()
+        at_hand = (base / DESCRIPTION).is_file()
     except (OSError, ValueError) as error:  # a path that no file can have
-        raise CheckpointError(f"{folder / _DESCRIPTION}: base.path: {error}") from error
+        raise CheckpointError(f"{folder / DESCRIPTION}: base.path: {error}") from error
     if not at_hand:
         raise CheckpointError(
             f"{folder} is a delta on version {stated['version']}, which is not at {base}; "
             "say where it is"
         )
     _check_no_circle(folder, base)
-    found = version_of(read_json(base / _MANIFEST))
+    found = read_version(base)
     if found != stated["version"]:
         raise CheckpointError(
             f"{folder} is a delta on version {stated['version']}, but {base} is version {found}"
@@ -350,7 +358,7 @@ def _find_base(folder: Path, stated: Mapping[str, str], given: Path | None) -> P
 
 def _check_no_circle(folder: Path, base: Path) -> None:
     seen = {folder.resolve()}
-    while (base / _DESCRIPTION).is_file():
+    while (base / DESCRIPTION).is_file():
         if base.resolve() in seen:
             raise CheckpointError(f"{folder}: its base leads back to {base.resolve()}")
         seen.add(base.resolve())
@@ -362,7 +370,7 @@ def _check_no_circle(folder: Path, base: Path) -> None:
 
 def _load_delta(network: Network, file: Path, inherited: Mapping[str, torch.Tensor]) -> None:
     tensors = _read_tensors(file)
-    expected = _named_tensors(network)
+    expected = named_tensors(network)
     _check_tensors(file, tensors, {name: expected.get(name) for name in tensors})
     for name, tensor in network.heads.state_dict().items():
         full = f"heads.{name}"
@@ -375,7 +383,7 @@ def _load_delta(network: Network, file: Path, inherited: Mapping[str, torch.Tens
         tensors[full] = inherited[name]
     network.load_state_dict(
         {
-            name: tensors.get(_manifest_name(name), tensor)
+            name: tensors.get(manifest_name(name), tensor)
             for name, tensor in network.state_dict().items()
         }
     )
@@ -398,7 +406,7 @@ def _check_tensors(
     for name in sorted(expected.keys() | tensors.keys()):
         wanted = expected.get(name)
         if wanted is None:
-            raise CheckpointError(f"{file}: tensor {name} belongs to nothing in {_DESCRIPTION}")
+            raise CheckpointError(f"{file}: tensor {name} belongs to nothing in {DESCRIPTION}")
         if name not in tensors:
             raise CheckpointError(f"{file}: tensor {name} is missing")
         found = tensors[name]
@@ -454,20 +462,20 @@ def _check_vocabulary(network: Network, tokenizer: Tokenizer) -> None:
 
 
 def _check_finite(folder: Path, network: Network) -> None:
-    for name, tensor in _named_tensors(network).items():
+    for name, tensor in named_tensors(network).items():
         if not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(f"{folder}: tensor {name} holds NaN or infinite values")
 
 
 def _check_manifest(folder: Path, stated: Mapping[str, Any], actual: Mapping[str, Any]) -> None:
-    file = folder / _MANIFEST
+    file = folder / MANIFEST
     if stated.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(f"{file} has format version {stated.get('format_version')!r}")
     unknown = stated.keys() - actual.keys()
     if unknown:
         raise CheckpointError(f"{file}: unknown key {sorted(unknown)[0]!r}")
     if stated.get("model_sha256") != actual["model_sha256"]:
-        raise CheckpointError(f"{folder / _DESCRIPTION}: the model was changed after it was saved")
+        raise CheckpointError(f"{folder / DESCRIPTION}: the model was changed after it was saved")
     if stated.get("tokenizer_sha256") != actual["tokenizer_sha256"]:
         raise CheckpointError(f"{folder}: tokenizer.json differs from the one of {file}")
     settings: Any = stated.get("encoder")
@@ -476,7 +484,7 @@ def _check_manifest(folder: Path, stated: Mapping[str, Any], actual: Mapping[str
     for name in sorted(settings.keys() | actual["encoder"].keys()):
         if settings.get(name) != actual["encoder"].get(name):
             raise CheckpointError(
-                f"{folder}: {name} of the encoder's {_ENCODER_CONFIG} is "
+                f"{folder}: {name} of the encoder's {ENCODER_CONFIG} is "
                 f"{actual['encoder'].get(name)!r}, but {file} states {settings.get(name)!r}"
             )
     tensors: Any = stated.get("tensors")
@@ -485,10 +493,6 @@ def _check_manifest(folder: Path, stated: Mapping[str, Any], actual: Mapping[str
     for name in sorted(tensors.keys() | actual["tensors"].keys()):
         if tensors.get(name) != actual["tensors"].get(name):
             raise CheckpointError(f"{folder}: tensor {name} differs from what {file} states")
-
-
-def _canonical(data: Any) -> bytes:
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -510,5 +514,16 @@ def read_json(file: Path) -> dict[str, Any]:
     return data
 
 
-def _write_json(file: Path, data: Any) -> None:
-    file.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+def _json_text(data: Any) -> str:
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+
+
+def _read_probes(folder: Path) -> Probes | None:
+    file = folder / PROBES
+    if not file.is_file():  # saved by a release that had none
+        return None
+    stated = read_json(file)
+    try:
+        return Probes.parse(stated)
+    except CheckpointError as error:
+        raise CheckpointError(f"{file}: {error}") from error

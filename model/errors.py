@@ -4,7 +4,8 @@ ModelError
 ├── ConfigError            a model description with faults
 ├── EncoderNotFoundError   no encoder under that name
 ├── CheckpointError        a checkpoint that is incomplete, damaged or contradicts itself
-└── ImportModelError       a model of another library that cannot become a checkpoint
+├── ImportModelError       a model of another library that cannot become a checkpoint
+└── PublishError           a place for published versions that cannot be read or written
 """
 
 
@@ -26,3 +27,7 @@ class CheckpointError(ModelError):
 
 class ImportModelError(ModelError):
     """A model of another library that cannot become a checkpoint; the text gives the reason."""
+
+
+class PublishError(ModelError):
+    """A place for published versions that cannot be read or written."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from safetensors import safe_open
 
-from .checkpoint import Checkpoint, make_manifest, read_description
+from .checkpoint import Checkpoint, read_description
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,12 @@ def inspect_checkpoint(folder: Path, base: Path | None = None) -> Inspection:
     """
     checkpoint = Checkpoint.load(folder, base)
     network = checkpoint.network
-    manifest = make_manifest(network, checkpoint.tokenizer)
     modules = {"encoder": network.encoder} | {
         f"heads.{task.name}": network.heads[task.name] for task in network.config.tasks
     }
     return Inspection(
         checkpoint=checkpoint,
-        model_type=str(manifest["encoder"].get("model_type", "unknown")),
+        model_type=str(checkpoint.manifest.encoder.get("model_type", "unknown")),
         files={
             str(file.relative_to(folder)): file.stat().st_size
             for file in sorted(folder.rglob("*"))
@@ -74,8 +73,8 @@ def inspect_checkpoint(folder: Path, base: Path | None = None) -> Inspection:
             for name, module in modules.items()
         },
         tensors=tuple(
-            TensorInfo(name, tuple(about["shape"]), about["dtype"], about["sha256"])
-            for name, about in manifest["tensors"].items()
+            TensorInfo(name, entry.shape, entry.dtype, entry.sha256)
+            for name, entry in checkpoint.manifest.tensors.items()
         ),
         delta_tensors=_count_tensors(folder / "delta.safetensors"),
         base=read_description(folder)["base"],

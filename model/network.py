@@ -1,8 +1,10 @@
 """The multi-head network: one encoder pass, an embedding and the logits of every task."""
 
+import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from itertools import chain
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -50,6 +52,27 @@ class Network(nn.Module):
         self.dimensions = dimensions
         self.encoder = encoder
         self.heads = _Heads({task.name: Head(task, dimensions) for task in config.tasks})
+
+    def with_tensors(self, config: ModelConfig, tensors: Mapping[str, torch.Tensor]) -> Self:
+        """The same network with some tensors in place of its own; it shares all others.
+
+        Args:
+            config: of the new network; the architecture that it describes must be this one's.
+            tensors: by their names in `state_dict()`, of the same shapes and types.
+
+        Raises:
+            KeyError: a tensor that this network does not have.
+            RuntimeError: one of another shape.
+        """
+        unknown = tensors.keys() - self.state_dict().keys()
+        if unknown:
+            raise KeyError(min(unknown))
+        # What is in the memo is taken as its own copy.
+        shared = {id(tensor): tensor for tensor in chain(self.parameters(), self.buffers())}
+        twin = copy.deepcopy(self, dict[int, Any](shared))
+        twin.load_state_dict(tensors, strict=False, assign=True)
+        twin.config = config
+        return twin
 
     def forward(
         self,

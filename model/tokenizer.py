@@ -13,9 +13,10 @@ from .errors import CheckpointError
 # about 60 bytes of memory for each.
 _CHUNK_CHARACTERS = 250_000
 
-_TOKENIZER_CONFIG = "tokenizer_config.json"
+TOKENIZER = "tokenizer.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
 # The later one has the last word.
-_COMPANIONS = ("special_tokens_map.json", _TOKENIZER_CONFIG)
+_COMPANIONS = ("special_tokens_map.json", TOKENIZER_CONFIG)
 _SPECIAL_TOKENS = tuple(
     f"{kind}_token" for kind in ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 )
@@ -62,7 +63,8 @@ class Tokenizer:
         backend.no_padding()
         backend.enable_truncation(max_tokens)
         self._backend = backend
-        self._serialized = serialized
+        self.serialized = serialized
+        """The bytes of its `tokenizer.json`."""
         self._stated = dict(stated or {})
         self.max_tokens = max_tokens
         self.special_tokens = int(backend.num_special_tokens_to_add(is_pair=False))
@@ -76,7 +78,7 @@ class Tokenizer:
         Raises:
             CheckpointError: there is no fast tokenizer.
         """
-        file = folder / "tokenizer.json"
+        file = folder / TOKENIZER
         if not file.is_file():
             raise CheckpointError(f"{folder} has no tokenizer.json (a fast tokenizer is needed)")
         try:
@@ -97,7 +99,7 @@ class Tokenizer:
             CheckpointError: no room is left beside the special tokens.
         """
         try:
-            return Tokenizer(self._serialized, max_tokens, self._stated)
+            return Tokenizer(self.serialized, max_tokens, self._stated)
         except ValueError as error:
             raise CheckpointError(str(error)) from error
 
@@ -112,7 +114,11 @@ class Tokenizer:
             folder: where to.
             pad_token_id: what stands for padding if no file has said so.
         """
-        (folder / "tokenizer.json").write_bytes(self._serialized)
+        (folder / TOKENIZER).write_bytes(self.serialized)
+        (folder / TOKENIZER_CONFIG).write_text(self.config_text(pad_token_id), encoding="utf-8")
+
+    def config_text(self, pad_token_id: int | None = None) -> str:
+        """What `save` writes into `tokenizer_config.json`."""
         # Any other would become one, and then be found in texts in which it is none here.
         known = {token.content for token in self._backend.get_added_tokens_decoder().values()}
         special = {
@@ -127,8 +133,7 @@ class Tokenizer:
             "model_max_length": self.max_tokens,
             **special,
         }
-        text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-        (folder / _TOKENIZER_CONFIG).write_text(text, encoding="utf-8")
+        return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
 
     @property
     def vocabulary(self) -> int:
@@ -139,7 +144,7 @@ class Tokenizer:
     @property
     def sha256(self) -> str:
         """Digest of `tokenizer.json`."""
-        return hashlib.sha256(self._serialized).hexdigest()
+        return hashlib.sha256(self.serialized).hexdigest()
 
     def __call__(
         self, sentences: Sequence[str], *, offsets: bool = False

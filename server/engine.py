@@ -2,10 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # it imports torch
+    from ..model.network import Network
 
 FloatArray = NDArray[np.float32]
 
@@ -29,4 +32,8 @@ class Engine(Protocol):
 
     def encode(self, ids: Sequence[Sequence[int]], tasks: Collection[str]) -> EngineOutput:
         """Encode sentences (token ids, any lengths) in one pass and run the heads of `tasks`."""
+        ...
+
+    def renewed(self, network: "Network") -> "Engine":
+        """An engine with the same settings for another network; may be called from any thread."""
         ...

@@ -5,6 +5,13 @@ ServiceError
 ├── QueueFullError         RESOURCE_EXHAUSTED    no room for more work
 ├── NotServingError        UNAVAILABLE           starting or draining
 ├── VersionNotLiveError    FAILED_PRECONDITION   the pinned version is not served
+├── PushRefusedError       FAILED_PRECONDITION   a pushed version fails a check
+├── OtherVersionLiveError  FAILED_PRECONDITION   not what the caller expects is live
+├── BlobDamagedError       DATA_LOSS             bytes that are not those of their digest
+├── PushAbortedError       ABORTED               another push is under way, or this one fell silent
+├── StoreFullError         RESOURCE_EXHAUSTED    the disk has no room for a version
+├── UnknownVersionError    NOT_FOUND             no such version is kept
+├── NoCredentialsError     UNAUTHENTICATED       the token is missing or wrong
 └── InternalError          INTERNAL              a defect; the log has the details
 """
 
@@ -105,6 +112,98 @@ class VersionNotLiveError(ServiceError):
     @override
     def metadata(self) -> dict[str, str]:
         return self._metadata
+
+
+class PushRefusedError(ServiceError):
+    """A pushed version fails a check; what is live stays live."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "PUSH_REFUSED"
+
+    def __init__(self, check: str, text: str) -> None:
+        self.check = check
+        """Name of the check."""
+        super().__init__(f"{check}: {text}")
+
+    @override
+    def metadata(self) -> dict[str, str]:
+        return {"check": self.check}
+
+
+class OtherVersionLiveError(ServiceError):
+    """The version that the caller expects to be live is not."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "OTHER_VERSION_LIVE"
+
+    def __init__(self, expected: str, live: str) -> None:
+        self._metadata = {"live_version": live}
+        super().__init__(f"version {expected[:64]!r} was to be live, but {live} is")
+
+    @override
+    def metadata(self) -> dict[str, str]:
+        return self._metadata
+
+
+class BlobDamagedError(ServiceError):
+    """Bytes arrived that are not those of their digest."""
+
+    code = grpc.StatusCode.DATA_LOSS
+    reason = "BLOB_DAMAGED"
+
+    def __init__(self, expected: str, found: str) -> None:
+        super().__init__(f"blob {expected} arrived with other bytes, of SHA-256 {found}")
+
+
+class PushAbortedError(ServiceError):
+    """The worker does not go on with a push."""
+
+    code = grpc.StatusCode.ABORTED
+
+    def __init__(self, *, idle: bool) -> None:
+        self.reason = "PUSH_IDLE" if idle else "PUSH_IN_PROGRESS"
+        super().__init__(
+            "nothing came on the stream of this push for too long"
+            if idle
+            else "another version is being brought to this worker; try again when that is done"
+        )
+
+
+class StoreFullError(ServiceError):
+    """The worker's disk has no room for a version."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    reason = "STORE_FULL"
+
+    def __init__(self, needed: int, free: int) -> None:
+        super().__init__(
+            f"the worker's disk has no room for the version: it needs {needed:,} bytes more, "
+            f"{free:,} are free"
+        )
+
+
+class UnknownVersionError(ServiceError):
+    """The worker keeps no such version."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = "UNKNOWN_VERSION"
+
+    def __init__(self, version: str) -> None:
+        super().__init__(
+            f"version {version[:64]!r} is not kept here"
+            if version
+            else "no version was live before this one"
+        )
+
+
+class NoCredentialsError(ServiceError):
+    """A call without the token."""
+
+    code = grpc.StatusCode.UNAUTHENTICATED
+    reason = "NO_CREDENTIALS"
+
+    def __init__(self, *, given: bool) -> None:
+        super().__init__("the token is not the right one" if given else "a token is needed")
 
 
 class InternalError(ServiceError):

@@ -1,13 +1,20 @@
 """The model that answers, and whether the worker serves at all."""
 
 import asyncio
-from dataclasses import dataclass
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING, Self
 
 from ..model.config import ModelConfig
 from ..model.tokenizer import Tokenizer
 from .engine import Engine
 from .errors import NotServingError, VersionNotLiveError
+
+if TYPE_CHECKING:  # it imports torch, and the worker listens before that is there
+    from ..model.checkpoint import Checkpoint
 
 # Answers stay under the 4 MiB that gRPC clients accept by default, with room for the statuses.
 _ANSWER_BYTES = 4 * 1024 * 1024 - 128 * 1024
@@ -25,6 +32,22 @@ class LiveModel:
     """Length of an embedding."""
     tokenizer: Tokenizer
     engine: Engine
+    checkpoint: "Checkpoint"
+    """What it was made of."""
+    created: float = field(default_factory=time.time)
+    """When it was loaded, seconds since the epoch."""
+
+    @classmethod
+    def of(cls, checkpoint: "Checkpoint", engine: Engine) -> Self:
+        """The model of a checkpoint, run by an engine that has its network."""
+        return cls(
+            version=checkpoint.version,
+            config=checkpoint.config,
+            dimensions=checkpoint.network.dimensions,
+            tokenizer=checkpoint.tokenizer,
+            engine=engine,
+            checkpoint=checkpoint,
+        )
 
     @cached_property
     def sentences_per_answer(self) -> int:
@@ -36,16 +59,64 @@ class LiveModel:
         return max(1, (_ANSWER_BYTES - fixed_bytes) // row_bytes)
 
 
+@dataclass(frozen=True)
+class Swap:
+    """A model went live."""
+
+    model: LiveModel
+    previous: str
+    """The version that was live before; empty for the first."""
+
+
+# What a subscriber may be behind; a swap takes far longer than telling it.
+_UNTOLD_SWAPS = 64
+
+
 class Serving:
     """What the worker serves: nothing yet, a model, or nothing any more."""
 
     def __init__(self) -> None:
-        self._model: LiveModel | None = None
+        # Both in one, so that a swap is one assignment.
+        self._models: tuple[LiveModel, LiveModel | None] | None = None
+        self._subscribers: set[asyncio.Queue[Swap]] = set()
         self.draining = asyncio.Event()
 
     def publish(self, model: LiveModel) -> None:
-        """Make a model the live one: one assignment."""
-        self._model = model
+        """Make a model the live one, and keep the one before it for those who pin it.
+
+        All that answers took its model before or takes it after; nothing else is to be done.
+        """
+        before = self._models[0] if self._models else None
+        self._models = (model, before)
+        swap = Swap(model, before.version if before else "")
+        for subscriber in list(self._subscribers):
+            try:
+                subscriber.put_nowait(swap)
+            except asyncio.QueueFull:
+                self._subscribers.discard(subscriber)
+
+    @contextmanager
+    def subscribed(self) -> Generator[asyncio.Queue[Swap]]:
+        """A queue of the swaps from now on; see `keeps_up`."""
+        queue: asyncio.Queue[Swap] = asyncio.Queue(_UNTOLD_SWAPS)
+        self._subscribers.add(queue)
+        try:
+            yield queue
+        finally:
+            self._subscribers.discard(queue)
+
+    def keeps_up(self, queue: asyncio.Queue[Swap]) -> bool:
+        """Whether a subscriber has been told of every swap."""
+        return queue in self._subscribers
+
+    def is_live(self, model: LiveModel) -> bool:
+        """Whether a model is the live one, also while the worker drains."""
+        return self._models is not None and self._models[0] is model
+
+    @property
+    def previous(self) -> LiveModel | None:
+        """The model that was live before, if it is still in memory."""
+        return self._models[1] if self._models else None
 
     def drain(self) -> None:
         """Take no new work from now on."""
@@ -55,14 +126,18 @@ class Serving:
         """The live model.
 
         Args:
-            version: the version that it must be; empty for any.
+            version: take the version that was live before, if this is its id; empty for the
+                live one.
 
         Raises:
             NotServingError: starting or draining.
-            VersionNotLiveError: another version is live.
+            VersionNotLiveError: the version is neither.
         """
-        if self.draining.is_set() or self._model is None:
+        if self.draining.is_set() or self._models is None:
             raise NotServingError(draining=self.draining.is_set())
-        if version and version != self._model.version:
-            raise VersionNotLiveError(version, self._model.version)
-        return self._model
+        live, previous = self._models
+        if not version or version == live.version:
+            return live
+        if previous is not None and version == previous.version:
+            return previous
+        raise VersionNotLiveError(version, live.version)

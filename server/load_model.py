@@ -1,35 +1,39 @@
 """A checkpoint on disk to a model that answers."""
 
 import logging
+import tempfile
 import time
+from pathlib import Path
 
-from ..model.checkpoint import Checkpoint
+from ..model.checkpoint import Checkpoint, read_version
+from ..model.errors import ModelError
 from ..model.starter import checkpoint_folder
+from ..model.version_parts import write_folder
 from .live_model import LiveModel
 from .settings import WorkerSettings
 from .torch_engine import TorchEngine, choose_device, set_threads
+from .version_store import Pointers, StoreError, VersionStore
 
 logger = logging.getLogger(__name__)
 
 
-def load_model(settings: WorkerSettings) -> LiveModel:
-    """Load, verify and warm the model of the settings; takes seconds.
+def load_model(settings: WorkerSettings, store: VersionStore | None = None) -> LiveModel:
+    """Load, verify and warm a model; takes seconds.
+
+    Args:
+        settings: say which model.
+        store: versions that were kept. The last live one is loaded in place of the settings'
+            model, unless that is another one than it was then. Is told which is live now.
 
     Raises:
-        ModelError: the checkpoint or its encoder cannot be used.
+        ModelError: the checkpoint or its encoder cannot be used, or `store` not be written.
         ValueError: the device is not there.
     """
     started = time.monotonic()
     device = choose_device(settings.device)
     threads = set_threads(settings.threads)
-    checkpoint = Checkpoint.load(checkpoint_folder(settings.model))
-    model = LiveModel(
-        version=checkpoint.version,
-        config=checkpoint.config,
-        dimensions=checkpoint.network.dimensions,
-        tokenizer=checkpoint.tokenizer,
-        engine=TorchEngine(checkpoint.network, device),
-    )
+    checkpoint = _choose(settings, store)
+    model = LiveModel.of(checkpoint, TorchEngine(checkpoint.network, device))
     warm(model)
     logger.info(
         "loaded model %s, version %s, on %s with %d threads in %.1f s",
@@ -40,6 +44,49 @@ def load_model(settings: WorkerSettings) -> LiveModel:
         time.monotonic() - started,
     )
     return model
+
+
+def _choose(settings: WorkerSettings, store: VersionStore | None) -> Checkpoint:
+    folder = checkpoint_folder(settings.model)
+    if store is None:
+        return Checkpoint.load(folder)
+    configured = read_version(folder)
+    known = store.pointers()
+    if known is not None and known.configured != configured:
+        logger.info("--model is another than before: serving it, and not %s", known.live)
+    if known is None or known.configured != configured:
+        checkpoint, previous = Checkpoint.load(folder), known.live if known else ""
+    else:
+        checkpoint, previous = _last_live(store, known, folder)
+    pointers = Pointers(live=checkpoint.version, previous=previous, configured=configured)
+    try:
+        store.point(pointers)
+    except OSError as error:
+        raise StoreError(f"{store.folder} cannot be written: {error.strerror}") from error
+    return checkpoint
+
+
+def _last_live(store: VersionStore, known: Pointers, configured: Path) -> tuple[Checkpoint, str]:
+    """The version that was live, or else the one before it; and which was live before that."""
+    for version, previous in ((known.live, known.previous), (known.previous, "")):
+        if version == known.configured:
+            return Checkpoint.load(configured), previous
+        if version and (checkpoint := _kept(store, version)):
+            return checkpoint, previous
+    return Checkpoint.load(configured), ""
+
+
+def _kept(store: VersionStore, version: str) -> Checkpoint | None:
+    """A kept version; None, and a word in the log, if it is not whole."""
+    try:
+        with tempfile.TemporaryDirectory(dir=store.staging_folder) as folder:
+            write_folder(Path(folder, "checkpoint"), store.parts(version))
+            checkpoint = Checkpoint.load(Path(folder, "checkpoint"))
+    except (ModelError, OSError) as error:
+        logger.error("version %s was live, but cannot be loaded: %s", version, error)
+        return None
+    logger.info("version %s was live when the worker stopped, and is again", version)
+    return checkpoint
 
 
 def warm(model: LiveModel) -> None:

@@ -43,6 +43,10 @@ class MalformedRequests(grpc.aio.ServerInterceptor):
             return grpc.stream_stream_rpc_method_handler(
                 _checked_stream(handler.stream_stream), deserialize, handler.response_serializer
             )
+        if handler.unary_stream is not None:
+            return grpc.unary_stream_rpc_method_handler(
+                _checked_unary(handler.unary_stream), deserialize, handler.response_serializer
+            )
         if handler.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(
                 _checked_unary(handler.unary_unary), deserialize, handler.response_serializer

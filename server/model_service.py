@@ -1,15 +1,19 @@
 """Describes what the worker serves."""
 
+import asyncio
 from importlib.metadata import version
 
 from twinhead.v1 import model_service_pb2 as pb
 from twinhead.v1 import model_service_pb2_grpc as pb_grpc
 
 from .answers import TASK_KINDS
-from .errors import Context, abort
+from .errors import Context, NotServingError, QueueFullError, abort
 from .inference_service import max_sentences
-from .live_model import Serving
+from .live_model import LiveModel, Serving, Swap
 from .settings import WorkerSettings
+
+# Subscribers that are cut off may soon come again.
+_WATCH_RETRY_SECONDS = 1.0
 
 
 class ModelService(pb_grpc.ModelServiceServicer):
@@ -19,6 +23,7 @@ class ModelService(pb_grpc.ModelServiceServicer):
         self._serving = serving
         self._settings = settings
         self._release = version("twinhead")
+        self._watchers = 0
 
     async def GetModel(
         self,
@@ -27,9 +32,52 @@ class ModelService(pb_grpc.ModelServiceServicer):
     ) -> pb.GetModelResponse:
         """Return the live model's description."""
         try:
-            model = self._serving.model()
+            return self._describe(self._serving.model())
         except Exception as error:
             await abort(context, error)
+
+    async def WatchModel(
+        self,
+        request: pb.WatchModelRequest,  # noqa: ARG002 (it is empty)
+        context: Context,
+    ) -> None:
+        """Tell of the live model, and of each that follows."""
+        try:
+            if self._watchers >= self._settings.concurrent_calls:
+                raise QueueFullError(_WATCH_RETRY_SECONDS)
+            self._watchers += 1
+            try:
+                await self._watch(context)
+            finally:
+                self._watchers -= 1
+        except Exception as error:
+            await abort(context, error)
+
+    async def _watch(self, context: Context) -> None:
+        draining = asyncio.ensure_future(self._serving.draining.wait())
+        try:
+            with self._serving.subscribed() as swaps:
+                swap = Swap(self._serving.model(), "")
+                while True:
+                    await context.write(
+                        pb.WatchModelResponse(
+                            model=self._describe(swap.model), previous_version=swap.previous
+                        )
+                    )
+                    coming = asyncio.ensure_future(swaps.get())
+                    try:
+                        await asyncio.wait({coming, draining}, return_when=asyncio.FIRST_COMPLETED)
+                        if not coming.done():
+                            raise NotServingError(draining=True)
+                        swap = coming.result()
+                    finally:
+                        coming.cancel()
+                    if not self._serving.keeps_up(swaps) and swaps.empty():
+                        raise QueueFullError(_WATCH_RETRY_SECONDS)
+        finally:
+            draining.cancel()
+
+    def _describe(self, model: LiveModel) -> pb.GetModelResponse:
         return pb.GetModelResponse(
             model_version=model.version,
             encoder=model.config.encoder,

@@ -8,16 +8,20 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 from pydantic import ValidationError
 
 from ..model.config import describe_faults
 from ..model.errors import ModelError
+from .listen import ListenError
 from .live_model import LiveModel
 from .settings import WorkerSettings
-from .worker import ListenError, Worker
+from .worker import Worker
+
+if TYPE_CHECKING:  # it imports torch
+    from .version_store import VersionStore
 
 logger = logging.getLogger(__name__)
 
@@ -25,11 +29,14 @@ logger = logging.getLogger(__name__)
 def _settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """One option for each field of the settings, with the field's description as its help."""
     for name, field in reversed(WorkerSettings.model_fields.items()):
+        flag = f"--{name.replace('_', '-')}"
+        optional = field.default is None
         option = click.option(
-            f"--{name.replace('_', '-')}",
-            type=field.annotation,
+            f"{flag}/--no-{flag[2:]}" if field.annotation is bool else flag,
+            # The type of an optional one is a union with None, which stands for "not given".
+            type=get_args(field.annotation)[0] if optional else field.annotation,
             default=field.default,
-            show_default=True,
+            show_default=field.default not in (None, ""),
             help=field.description,
         )
         command = option(command)
@@ -41,7 +48,8 @@ def _settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--port-file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write the port to once the worker is ready; for scripts that use --port 0.",
+    help="File to write the port to once the worker is ready, and that of the admin service on a "
+    "second line; for scripts that use --port 0.",
 )
 def serve(port_file: Path | None, **options: Any) -> None:
     """Run a worker.
@@ -89,11 +97,17 @@ async def _serve(settings: WorkerSettings, port_file: Path | None) -> bool:
         _exit_now(0)
     model = await starting
     if port_file is not None:
-        _staging(port_file).write_text(f"{worker.port}\n", encoding="utf-8")
+        _staging(port_file).write_text(f"{worker.port}\n{worker.admin_port}\n", encoding="utf-8")
         _staging(port_file).replace(port_file)  # whoever sees the file sees the port in it
     tasks = ", ".join(task.name for task in model.config.tasks)
     logger.info(
-        "ready on %s:%d: version %s, tasks %s", settings.host, worker.port, model.version, tasks
+        "ready on %s:%d, admin service on %s:%d: version %s, tasks %s",
+        settings.host,
+        worker.port,
+        settings.admin_host,
+        worker.admin_port,
+        model.version,
+        tasks,
     )
     await stop.wait()
     logger.info("draining, at most %.0f s", settings.drain_seconds)
@@ -106,11 +120,11 @@ def _staging(port_file: Path) -> Path:
     return port_file.with_name(port_file.name + ".partial")
 
 
-def _load(settings: WorkerSettings) -> LiveModel:
+def _load(settings: WorkerSettings, store: "VersionStore | None") -> LiveModel:
     # Imports torch: in the loading thread, so that the worker answers health checks meanwhile.
     from .load_model import load_model
 
-    return load_model(settings)
+    return load_model(settings, store)
 
 
 def _stop(stop: asyncio.Event, number: signal.Signals) -> None:

@@ -20,6 +20,55 @@ class WorkerSettings(BaseModel):
     port: int = Field(
         default=50051, ge=0, le=65535, description="Port to listen on; 0 takes a free one."
     )
+    admin_host: str = Field(
+        default="127.0.0.1",
+        description="Address of the admin service, through which new weights come. Another than "
+        "loopback needs --admin-token-file.",
+    )
+    admin_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port of the admin service; 0 takes a free one. Without it: one above --port, "
+        "or a free one with --port 0.",
+    )
+    admin_token_file: str = Field(
+        default="",
+        description="File with a token that callers of the admin service must know. Without it "
+        "every program on this machine may change the model.",
+    )
+    state: str = Field(
+        default="",
+        description="Folder in which versions that were pushed are kept, so that a restart comes "
+        "up with the last live one (unless --model is another than then). Without it a restart "
+        "goes back to --model.",
+    )
+    keep_versions: int = Field(
+        default=4,
+        ge=2,
+        le=1000,
+        description="Versions that the state folder keeps; each takes the space of the tensors "
+        "that no other has.",
+    )
+    version_bytes: int = Field(
+        default=4 * 1024**3,
+        ge=1,
+        description="Bytes that the weights of a version may take which is not of the live "
+        "version's architecture.",
+    )
+    watch: str = Field(
+        default="",
+        description="Folder or object-store prefix (any URL of fsspec) to follow: what is "
+        "published there, by `twinhead push --publish`, goes live here.",
+    )
+    watch_seconds: float = Field(
+        default=5.0, ge=0.1, le=3600, description="Time between two looks at --watch."
+    )
+    watch_new_tasks: bool = Field(
+        default=False,
+        description="Whether a version from --watch may change architecture, tasks or labels while "
+        "the worker runs; at the start it always may.",
+    )
     device: str = Field(
         default="auto",
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",

@@ -38,6 +38,10 @@ class TorchEngine:
                 logits={name: logits.cpu().numpy() for name, logits in output.logits.items()},
             )
 
+    def renewed(self, network: Network) -> "TorchEngine":
+        """An engine on the same device; see `Engine`."""
+        return TorchEngine(network, self.device)
+
 
 def choose_device(wanted: str) -> str:
     """Resolve `auto`.

@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -13,13 +15,19 @@ from twinhead.v1 import inference_service_pb2, model_service_pb2
 from twinhead.v1.inference_service_pb2_grpc import add_InferenceServiceServicer_to_server
 from twinhead.v1.model_service_pb2_grpc import add_ModelServiceServicer_to_server
 
+from .admin_listener import AdminListener
 from .batch_queue import BatchQueue
 from .batch_runner import BatchRunner
 from .inference_service import InferenceService
+from .listen import bind
 from .live_model import LiveModel, Serving
 from .malformed import MalformedRequests
 from .model_service import ModelService
 from .settings import WorkerSettings
+
+if TYPE_CHECKING:  # they import torch, and the worker listens before that is there
+    from .model_versions import ModelVersions
+    from .version_store import VersionStore
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +39,6 @@ _SERVICES = (
     inference_service_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name,
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
 )
-
-
-class ListenError(Exception):
-    """The address cannot be listened on."""
 
 
 class Worker:
@@ -50,15 +54,30 @@ class Worker:
         self._runner: BatchRunner | None = None
         self._inference: InferenceService | None = None
         self._server: grpc.aio.Server | None = None
+        self._admin: AdminListener | None = None
+        self._store: VersionStore | None = None
+        self._versions: ModelVersions | None = None
+        self._background: set[asyncio.Task[None]] = set()
 
-    async def start(self, load: Callable[[WorkerSettings], LiveModel]) -> LiveModel:
+    @property
+    def admin_port(self) -> int:
+        """The port that the admin service listens on, once started."""
+        return self._admin.port if self._admin else 0
+
+    async def start(
+        self, load: "Callable[[WorkerSettings, VersionStore | None], LiveModel]"
+    ) -> LiveModel:
         """Listen, then load the model; calls before it is ready get UNAVAILABLE.
 
         Args:
-            load: makes a model that has run once; called in a thread.
+            load: makes a model that has run once, of the settings and the versions that are kept;
+                called in a thread.
+
+        Returns:
+            The model that is live.
 
         Raises:
-            ListenError: the address is taken or not ours.
+            ListenError: an address is taken or not ours.
             Exception: what `load` raises; the worker is then stopped.
         """
         settings = self._settings
@@ -85,25 +104,57 @@ class Worker:
             [*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], server
         )
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
-        try:
-            self.port = server.add_insecure_port(_address(settings.host, settings.port))
-        except RuntimeError as error:
-            raise ListenError(
-                f"cannot listen on {_address(settings.host, settings.port)}: "
-                "the port is in use or the address is not this machine's; choose another --port"
-            ) from error
+        self.port = bind(server, settings.host, settings.port, "--port")
+        self._admin = AdminListener(settings)
         await server.start()
         try:
-            model = await asyncio.to_thread(load, settings)
+            self._store = await asyncio.to_thread(_open_store, settings)
+            model = await asyncio.to_thread(load, settings, self._store)
         except BaseException:
             await server.stop(None)
+            await self._admin.stop(None)
             raise
         default_budget = _CPU_TOKEN_BUDGET if model.engine.device == "cpu" else _GPU_TOKEN_BUDGET
         self._runner = BatchRunner(self._queue, settings.token_budget or default_budget)
         self._runner.start()
         self._serving.publish(model)
+        await self._start_versions(model, self._queue, self._admin)
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
-        return model
+        return self._serving.model()
+
+    async def _start_versions(
+        self, model: LiveModel, queue: BatchQueue, admin: AdminListener
+    ) -> None:
+        # They import torch, which is there only now.
+        from .model_versions import ModelVersions
+        from .semantic_gate import SemanticGate
+
+        settings = self._settings
+        versions = ModelVersions(
+            self._serving, SemanticGate(queue), self._store, settings.version_bytes
+        )
+        self._versions = versions
+        self._in_background(versions.keep(model))
+        if settings.watch:
+            from ..model.published import Published
+            from .version_watch import VersionWatch
+
+            watch = VersionWatch(
+                Published(settings.watch),
+                self._serving,
+                versions,
+                settings.watch_seconds,
+                settings.watch_new_tasks,
+            )
+            # Before the worker says that it is ready: whoever starts late is not behind.
+            await watch.look(new_tasks=True)
+            self._in_background(watch.follow())
+        await admin.start(self._serving, versions)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)  # the loop itself holds tasks only weakly
+        task.add_done_callback(self._background.discard)
 
     async def drain(self) -> bool:
         """Take no new work, finish what is accepted, stop.
@@ -119,12 +170,20 @@ class Worker:
         self._serving.drain()
         # Not by the server's own grace: health watchers would hold it for all of the drain time.
         finished = await self._inference.idle(self._settings.drain_seconds)
+        for task in list(self._background):
+            task.cancel()
+        if self._admin is not None:
+            await self._admin.stop(_CLOSE_SECONDS if finished else None)
         await self._server.stop(_CLOSE_SECONDS if finished else None)
         self._queue.close()
         if self._runner is not None and finished:
             # A pass may still run for callers who have left.
             await asyncio.to_thread(self._runner.join, deadline - time.monotonic())
         self._inference.close()
+        if self._versions is not None:
+            self._versions.close()
+        if self._store is not None:
+            self._store.close()
         return finished
 
     async def _set_health(self, status: "health_pb2.HealthCheckResponse.ServingStatus") -> None:
@@ -132,6 +191,9 @@ class Worker:
             await self._health.set(service, status)
 
 
-def _address(host: str, port: int) -> str:
-    host = host.removeprefix("[").removesuffix("]")
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def _open_store(settings: WorkerSettings) -> "VersionStore | None":
+    if not settings.state:
+        return None
+    from .version_store import VersionStore
+
+    return VersionStore(Path(settings.state), settings.keep_versions)

@@ -41,8 +41,9 @@ class WorkerProcess:
                 self.kill()
                 raise RuntimeError(f"the worker did not start:\n{self.log.read_text()}")
             time.sleep(0.02)
-        self.port = int(port_file.read_text())
+        self.port, self.admin_port = map(int, port_file.read_text().split())
         self.target = f"localhost:{self.port}"
+        self.admin_target = f"localhost:{self.admin_port}"
 
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
@@ -87,7 +88,7 @@ def starter_client(starter_worker: WorkerProcess) -> Iterator[Client]:
 class DebugWorker:
     """A worker in a thread of this process, with the debug model: its engine can be watched."""
 
-    def __init__(self, load=lambda _: debug_model(), **settings: object) -> None:
+    def __init__(self, load=lambda *_: debug_model(), **settings: object) -> None:
         self.settings = WorkerSettings(port=0, **settings)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -95,6 +96,7 @@ class DebugWorker:
         self.worker = Worker(self.settings)
         self.model = self.run(self.worker.start(load))
         self.target = f"localhost:{self.worker.port}"
+        self.admin_target = f"localhost:{self.worker.admin_port}"
 
     @property
     def engine(self) -> CountingEngine:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from tokenizers.processors import TemplateProcessing
 from torch import nn
+from twinhead.model.checkpoint import Checkpoint
 from twinhead.model.config import ModelConfig, TaskConfig
 from twinhead.model.network import Network
 from twinhead.model.tokenizer import Tokenizer
@@ -83,10 +85,5 @@ def debug_model(version: str = "debug0") -> LiveModel:
     config = ModelConfig(encoder="debug", max_tokens=MAX_TOKENS, normalize=False, tasks=TASKS)
     torch.manual_seed(1)
     network = Network(config, DebugEncoder(), DIMENSIONS)
-    return LiveModel(
-        version=version,
-        config=config,
-        dimensions=DIMENSIONS,
-        tokenizer=debug_tokenizer(),
-        engine=CountingEngine(network),
-    )
+    checkpoint = Checkpoint.create(network, debug_tokenizer())
+    return replace(LiveModel.of(checkpoint, CountingEngine(network)), version=version)

@@ -24,13 +24,14 @@ from small_bert import (
     write_small_bert,
 )
 from transformers import AutoModel
-from twinhead.model.checkpoint import Checkpoint, make_manifest, version_of
+from twinhead.model.checkpoint import Checkpoint
 from twinhead.model.config import ModelConfig, TaskConfig
 from twinhead.model.errors import CheckpointError, EncoderNotFoundError, ModelError
+from twinhead.model.manifest import Manifest
 from twinhead.model.network import Network
 from twinhead.model.tokenizer import Tokenizer
 
-OWN_FILES = {"twinhead.json", "manifest.json", "heads.safetensors"}
+OWN_FILES = {"twinhead.json", "manifest.json", "probes.json", "heads.safetensors"}
 ENCODER_FILES = {"config.json", "model.safetensors", "tokenizer.json"}
 ECOSYSTEM_FILES = {
     "modules.json",
@@ -232,7 +233,7 @@ def test_save_overwrites_nothing(checkpoint, tmp_path):
 def test_a_failed_save_leaves_nothing(encoder_folder, checkpoint, tmp_path):
     # It fails after the weights are written: JSON has no such thing.
     unwritable = Checkpoint(
-        checkpoint.network, checkpoint.tokenizer, checkpoint.version, {"topic": object()}
+        checkpoint.network, checkpoint.tokenizer, checkpoint.manifest, {"topic": object()}
     )
     with pytest.raises(TypeError, match="not JSON serializable"):
         unwritable.save(tmp_path / "model")
@@ -268,7 +269,7 @@ def test_the_version_is_the_digest_of_the_manifest(checkpoint, saved):
     manifest = json.loads((saved / "manifest.json").read_text())
     text = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     assert checkpoint.version == hashlib.sha256(text.encode()).hexdigest()[:16]
-    assert checkpoint.version == version_of(manifest)
+    assert checkpoint.version == Manifest.parse(manifest).version
     assert re.fullmatch(r"[0-9a-f]{16}", checkpoint.version)
 
 
@@ -287,7 +288,8 @@ def test_the_manifest_covers_every_file(checkpoint, saved):
     tokenizer = (saved / "tokenizer.json").read_bytes()
     assert manifest["tokenizer_sha256"] == hashlib.sha256(tokenizer).hexdigest()
     assert manifest["encoder"]["hidden_act"] == "gelu"
-    assert manifest == make_manifest(checkpoint.network, checkpoint.tokenizer)
+    stated = Manifest.of(checkpoint.network, checkpoint.tokenizer)
+    assert manifest == stated.model_dump(mode="json")
 
 
 def test_same_weights_same_id(encoder_folder, checkpoint, tmp_path):
@@ -794,6 +796,7 @@ def test_a_delta_holds_what_changed_and_no_more(base, folder, tmp_path, names):
     assert set(files_of(tmp_path / "delta")) == {
         "twinhead.json",
         "manifest.json",
+        "probes.json",
         "delta.safetensors",
     }
     assert set(load_file(tmp_path / "delta" / "delta.safetensors")) == set(names)
@@ -947,7 +950,7 @@ def test_a_delta_overwrites_nothing(base, delta):
 def circle(folder: Path) -> None:
     """The base becomes a delta on its own delta."""
     delta = folder.with_name("delta")
-    version = version_of(json.loads((delta / "manifest.json").read_text()))
+    version = Manifest.parse(json.loads((delta / "manifest.json").read_text())).version
     shutil.copy(delta / "delta.safetensors", folder)
     (folder / "config.json").unlink()
     edit_json(

@@ -358,7 +358,7 @@ async def test_a_stream_to_a_worker_that_is_not_ready_ends_and_answers_nothing()
     worker = Worker(WorkerSettings(port=0))
     loading, loaded = threading.Event(), threading.Event()
 
-    def load(_settings):
+    def load(*_):
         loading.set()
         loaded.wait(30)
         return debug_model()

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from twinhead.model import starter
-from twinhead.model.checkpoint import Checkpoint, version_of
+from twinhead.model.checkpoint import Checkpoint
 from twinhead.model.encoder import find_encoder
+from twinhead.model.manifest import Manifest
 from twinhead.server.torch_engine import TorchEngine
 from twinhead.trainer.starter_heads import read_rows
 
@@ -60,7 +61,7 @@ def test_tasks_and_labels(checkpoint):
 
 def test_the_version_is_that_of_its_manifest(checkpoint):
     manifest = json.loads((FOLDER / "manifest.json").read_text(encoding="utf-8"))
-    assert checkpoint.version == version_of(manifest)
+    assert checkpoint.version == Manifest.parse(manifest).version
     # Computed anew from what was loaded, not read from the file.
     assert Checkpoint.create(checkpoint.network, checkpoint.tokenizer).version == checkpoint.version
 

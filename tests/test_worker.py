@@ -45,7 +45,7 @@ def test_reflection_lists_the_services(debug_worker):
 async def test_calls_before_the_model_is_loaded_are_unavailable():
     loading, loaded = threading.Event(), threading.Event()
 
-    def load(_settings):
+    def load(*_):
         loading.set()
         loaded.wait(30)
         return debug_model()
@@ -72,7 +72,7 @@ async def test_calls_before_the_model_is_loaded_are_unavailable():
 
 
 async def test_what_loading_raises_stops_the_worker():
-    def load(_settings):
+    def load(*_):
         raise RuntimeError("no such model")
 
     worker = Worker(WorkerSettings(port=0))
@@ -86,7 +86,7 @@ def test_a_taken_port_is_told(debug_worker):
     async def start():
         worker = Worker(WorkerSettings(port=debug_worker.worker.port))
         with pytest.raises(ListenError, match="choose another --port"):
-            await worker.start(lambda _: debug_model())
+            await worker.start(lambda *_: debug_model())
 
     asyncio.run(start())
 

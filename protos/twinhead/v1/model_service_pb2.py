@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from twinhead.v1 import task_kind_pb2 as twinhead_dot_v1_dot_task__kind__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftwinhead/v1/model_service.proto\x12\x0btwinhead.v1\x1a\x1btwinhead/v1/task_kind.proto\"\x11\n\x0fGetModelRequest\"\x86\x02\n\x10GetModelResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x0f\n\x07\x65ncoder\x18\x02 \x01(\t\x12$\n\x05tasks\x18\x03 \x03(\x0b\x32\x15.twinhead.v1.TaskInfo\x12\x1c\n\x14\x65mbedding_dimensions\x18\x04 \x01(\r\x12\x11\n\tnormalize\x18\x05 \x01(\x08\x12(\n\x06limits\x18\x06 \x01(\x0b\x32\x18.twinhead.v1.ModelLimits\x12\x0e\n\x06\x65ngine\x18\x07 \x01(\t\x12\x11\n\tprecision\x18\x08 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\t \x01(\t\x12\x16\n\x0eworker_release\x18\n \x01(\t\"v\n\x08TaskInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.twinhead.v1.TaskKind\x12\x0e\n\x06labels\x18\x03 \x03(\t\x12\x12\n\nthresholds\x18\x04 \x03(\x02\x12\x13\n\x0btemperature\x18\x05 \x01(\x02\"\x81\x01\n\x0bModelLimits\x12\x1d\n\x15sentences_per_request\x18\x01 \x01(\r\x12\x15\n\rrequest_bytes\x18\x02 \x01(\r\x12\x1b\n\x13tokens_per_sentence\x18\x03 \x01(\r\x12\x1f\n\x17\x63haracters_per_sentence\x18\x04 \x01(\r2W\n\x0cModelService\x12G\n\x08GetModel\x12\x1c.twinhead.v1.GetModelRequest\x1a\x1d.twinhead.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ftwinhead/v1/model_service.proto\x12\x0btwinhead.v1\x1a\x1btwinhead/v1/task_kind.proto\"\x11\n\x0fGetModelRequest\"\x13\n\x11WatchModelRequest\"\\\n\x12WatchModelResponse\x12,\n\x05model\x18\x01 \x01(\x0b\x32\x1d.twinhead.v1.GetModelResponse\x12\x18\n\x10previous_version\x18\x02 \x01(\t\"\x86\x02\n\x10GetModelResponse\x12\x15\n\rmodel_version\x18\x01 \x01(\t\x12\x0f\n\x07\x65ncoder\x18\x02 \x01(\t\x12$\n\x05tasks\x18\x03 \x03(\x0b\x32\x15.twinhead.v1.TaskInfo\x12\x1c\n\x14\x65mbedding_dimensions\x18\x04 \x01(\r\x12\x11\n\tnormalize\x18\x05 \x01(\x08\x12(\n\x06limits\x18\x06 \x01(\x0b\x32\x18.twinhead.v1.ModelLimits\x12\x0e\n\x06\x65ngine\x18\x07 \x01(\t\x12\x11\n\tprecision\x18\x08 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\t \x01(\t\x12\x16\n\x0eworker_release\x18\n \x01(\t\"v\n\x08TaskInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.twinhead.v1.TaskKind\x12\x0e\n\x06labels\x18\x03 \x03(\t\x12\x12\n\nthresholds\x18\x04 \x03(\x02\x12\x13\n\x0btemperature\x18\x05 \x01(\x02\"\x81\x01\n\x0bModelLimits\x12\x1d\n\x15sentences_per_request\x18\x01 \x01(\r\x12\x15\n\rrequest_bytes\x18\x02 \x01(\r\x12\x1b\n\x13tokens_per_sentence\x18\x03 \x01(\r\x12\x1f\n\x17\x63haracters_per_sentence\x18\x04 \x01(\r2\xa8\x01\n\x0cModelService\x12G\n\x08GetModel\x12\x1c.twinhead.v1.GetModelRequest\x1a\x1d.twinhead.v1.GetModelResponse\x12O\n\nWatchModel\x12\x1e.twinhead.v1.WatchModelRequest\x1a\x1f.twinhead.v1.WatchModelResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,12 +34,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GETMODELREQUEST']._serialized_start=77
   _globals['_GETMODELREQUEST']._serialized_end=94
-  _globals['_GETMODELRESPONSE']._serialized_start=97
-  _globals['_GETMODELRESPONSE']._serialized_end=359
-  _globals['_TASKINFO']._serialized_start=361
-  _globals['_TASKINFO']._serialized_end=479
-  _globals['_MODELLIMITS']._serialized_start=482
-  _globals['_MODELLIMITS']._serialized_end=611
-  _globals['_MODELSERVICE']._serialized_start=613
-  _globals['_MODELSERVICE']._serialized_end=700
+  _globals['_WATCHMODELREQUEST']._serialized_start=96
+  _globals['_WATCHMODELREQUEST']._serialized_end=115
+  _globals['_WATCHMODELRESPONSE']._serialized_start=117
+  _globals['_WATCHMODELRESPONSE']._serialized_end=209
+  _globals['_GETMODELRESPONSE']._serialized_start=212
+  _globals['_GETMODELRESPONSE']._serialized_end=474
+  _globals['_TASKINFO']._serialized_start=476
+  _globals['_TASKINFO']._serialized_end=594
+  _globals['_MODELLIMITS']._serialized_start=597
+  _globals['_MODELLIMITS']._serialized_end=726
+  _globals['_MODELSERVICE']._serialized_start=729
+  _globals['_MODELSERVICE']._serialized_end=897
 # @@protoc_insertion_point(module_scope)

@@ -11,6 +11,18 @@ class GetModelRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class WatchModelRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class WatchModelResponse(_message.Message):
+    __slots__ = ("model", "previous_version")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_VERSION_FIELD_NUMBER: _ClassVar[int]
+    model: GetModelResponse
+    previous_version: str
+    def __init__(self, model: _Optional[_Union[GetModelResponse, _Mapping]] = ..., previous_version: _Optional[str] = ...) -> None: ...
+
 class GetModelResponse(_message.Message):
     __slots__ = ("model_version", "encoder", "tasks", "embedding_dimensions", "normalize", "limits", "engine", "precision", "device", "worker_release")
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]

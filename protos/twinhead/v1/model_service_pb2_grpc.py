@@ -42,6 +42,11 @@ class ModelServiceStub:
                 request_serializer=twinhead_dot_v1_dot_model__service__pb2.GetModelRequest.SerializeToString,
                 response_deserializer=twinhead_dot_v1_dot_model__service__pb2.GetModelResponse.FromString,
                 _registered_method=True)
+        self.WatchModel = channel.unary_stream(
+                '/twinhead.v1.ModelService/WatchModel',
+                request_serializer=twinhead_dot_v1_dot_model__service__pb2.WatchModelRequest.SerializeToString,
+                response_deserializer=twinhead_dot_v1_dot_model__service__pb2.WatchModelResponse.FromString,
+                _registered_method=True)
 
 
 class ModelServiceServicer:
@@ -58,6 +63,15 @@ class ModelServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchModel(self, request, context):
+        """Returns the live model at once, and again each time that another version goes live. A subscriber
+        who does not keep up is cut off with RESOURCE_EXHAUSTED; when the worker drains, all are, with
+        UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -65,6 +79,11 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.GetModel,
                     request_deserializer=twinhead_dot_v1_dot_model__service__pb2.GetModelRequest.FromString,
                     response_serializer=twinhead_dot_v1_dot_model__service__pb2.GetModelResponse.SerializeToString,
+            ),
+            'WatchModel': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchModel,
+                    request_deserializer=twinhead_dot_v1_dot_model__service__pb2.WatchModelRequest.FromString,
+                    response_serializer=twinhead_dot_v1_dot_model__service__pb2.WatchModelResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -97,6 +116,33 @@ class ModelService:
             '/twinhead.v1.ModelService/GetModel',
             twinhead_dot_v1_dot_model__service__pb2.GetModelRequest.SerializeToString,
             twinhead_dot_v1_dot_model__service__pb2.GetModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/twinhead.v1.ModelService/WatchModel',
+            twinhead_dot_v1_dot_model__service__pb2.WatchModelRequest.SerializeToString,
+            twinhead_dot_v1_dot_model__service__pb2.WatchModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

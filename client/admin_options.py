@@ -1,0 +1,37 @@
+"""Options that the commands share which call admin services."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .channel import DEFAULT_ADMIN_TARGET
+
+
+def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --worker, as a tuple of targets, and --token-file."""
+    command = click.option(
+        "--token-file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        envvar="TWINHEAD_ADMIN_TOKEN_FILE",
+        show_envvar=True,
+        help="File with the token of the workers' admin services, if they ask for one.",
+    )(command)
+    return click.option(
+        "--worker",
+        "workers",
+        metavar="HOST:PORT",
+        multiple=True,
+        default=(DEFAULT_ADMIN_TARGET,),
+        envvar="TWINHEAD_ADMIN",
+        show_default=True,
+        show_envvar=True,
+        help="Address of a worker's admin service (its port is one above the other, unless it was "
+        "started otherwise); may be repeated.",
+    )(command)
+
+
+def read_token(file: Path | None) -> str:
+    """The token that a file holds; empty without a file."""
+    return file.read_text(encoding="utf-8").strip() if file else ""

@@ -1,0 +1,105 @@
+"""`twinhead status`: what workers serve, and which versions they keep."""
+
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from .admin_client import AdminClient
+from .admin_options import read_token, worker_options
+from .errors import TwinheadError
+from .results import VersionInfo, VersionList
+
+
+@click.command()
+@worker_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line and worker.")
+def status(workers: tuple[str, ...], token_file: Path | None, as_json: bool) -> None:
+    """Show what workers serve, and which versions they keep for a rollback.
+
+    Exits with 1 when a worker does not answer.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    failed = False
+    for target in workers:
+        try:
+            with AdminClient(target, token=read_token(token_file), timeout=10) as admin:
+                versions = admin.versions()
+        except TwinheadError as error:
+            failed = True
+            if as_json:
+                print(json.dumps({"worker": target, "error": str(error)}))  # noqa: T201
+            else:
+                console.print(f"[bold]{escape(target)}[/bold]  [red]{escape(str(error))}[/red]")
+            continue
+        if as_json:
+            print(json.dumps(_as_json(target, versions), ensure_ascii=False))  # noqa: T201
+        else:
+            _show(console, target, versions)
+    if failed:
+        sys.exit(1)
+
+
+def _show(console: Console, target: str, found: VersionList) -> None:
+    up = _span(datetime.now(UTC) - found.started)
+    console.print(
+        f"[bold]{escape(target)}[/bold]  up {up}, {escape(found.engine)}, twinhead "
+        f"{escape(found.worker_release)}"
+    )
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in ("", "version", "received", "size", "tasks", "trained by"):
+        table.add_column(heading, justify="right" if heading == "size" else "left")
+    for version in found.versions:
+        style = "bold" if version.state == "live" else None
+        table.add_row(
+            version.state,
+            version.version,
+            f"{version.received.astimezone():%Y-%m-%d %H:%M:%S}",
+            f"{version.bytes / 1e6:.1f} MB",
+            escape(", ".join(version.tasks)),
+            escape(_origin(version)),
+            style=style,
+        )
+    console.print(table)
+    if not found.lasting:
+        console.print("[dim]kept in memory only: the worker has no --state folder[/dim]")
+
+
+def _origin(version: VersionInfo) -> str:
+    recipe = version.provenance.get("recipe") or version.provenance.get("source") or ""
+    return str(recipe)[:60]
+
+
+def _span(time: timedelta) -> str:
+    seconds = int(time.total_seconds())
+    for name, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {name}"
+    return f"{seconds} s"
+
+
+def _as_json(target: str, found: VersionList) -> dict[str, Any]:
+    return {
+        "worker": target,
+        "engine": found.engine,
+        "release": found.worker_release,
+        "started": found.started.isoformat(),
+        "lasting": found.lasting,
+        "versions": [
+            {
+                "version": version.version,
+                "state": version.state,
+                "received": version.received.isoformat(),
+                "bytes": version.bytes,
+                "tasks": list(version.tasks),
+                "provenance": dict(version.provenance),
+            }
+            for version in found.versions
+        ],
+    }

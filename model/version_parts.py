@@ -1,0 +1,219 @@
+"""A checkpoint in parts: a few small files, and a blob for each tensor under its SHA-256.
+
+In this form a version travels to workers and lies in their stores: a blob that is there already
+is neither sent nor written again.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors.torch import save_file
+
+from .checkpoint import (
+    DESCRIPTION,
+    ENCODER_CONFIG,
+    ENCODER_WEIGHTS,
+    HEADS,
+    MANIFEST,
+    PROBES,
+    Checkpoint,
+    check_description,
+)
+from .config import ModelConfig
+from .encoder import Encoder
+from .errors import CheckpointError, ConfigError
+from .manifest import Manifest, TensorEntry, config_digest, named_tensors, tensor_bytes
+from .network import Network
+from .probes import Probes
+from .tokenizer import TOKENIZER, TOKENIZER_CONFIG
+
+# Several times what the largest known models need: 400 tensors of 150 bytes each, a tokenizer of
+# 250,000 words, a description with 10,000 labels.
+_FILE_BYTES = {
+    DESCRIPTION: 4 << 20,
+    MANIFEST: 4 << 20,
+    PROBES: 16 << 20,
+    ENCODER_CONFIG: 1 << 20,
+    TOKENIZER_CONFIG: 1 << 20,
+}
+_REQUIRED = (DESCRIPTION, MANIFEST)
+# What `config.json` calls the number of layers, in all families.
+_LAYER_COUNTS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
+TOKENIZER_BYTES = 64 << 20
+"""What a `tokenizer.json` may take at most."""
+
+Blob = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True)
+class VersionFiles:
+    """The small files of a version, read and checked against each other."""
+
+    files: Mapping[str, bytes]
+    """By name, as they came."""
+    config: ModelConfig
+    manifest: Manifest
+    metrics: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    probes: Probes | None
+
+    @classmethod
+    def parse(cls, files: Mapping[str, bytes]) -> Self:
+        """Check files that come from anywhere.
+
+        Raises:
+            CheckpointError: naming the file and what is wrong with it.
+        """
+        for name, content in files.items():
+            if name not in _FILE_BYTES:
+                raise CheckpointError(f"{name[:100]!r} is no file of a version")
+            if len(content) > _FILE_BYTES[name]:
+                raise CheckpointError(
+                    f"{name} has {len(content):,} bytes, over the limit of {_FILE_BYTES[name]:,}"
+                )
+        for name in _REQUIRED:
+            if name not in files:
+                raise CheckpointError(f"{name} is missing")
+        description = check_description(_parse_object(DESCRIPTION, files), DESCRIPTION)
+        if description["base"] is not None:
+            raise CheckpointError(f"{DESCRIPTION}: a version in parts is whole, it has no base")
+        try:
+            config = ModelConfig.parse(description["model"])
+        except ConfigError as error:
+            raise CheckpointError(f"{DESCRIPTION}, model: {error}") from error
+        manifest = _named(MANIFEST, Manifest.parse, _parse_object(MANIFEST, files))
+        if manifest.model_sha256 != config_digest(config):
+            raise CheckpointError(f"{DESCRIPTION}: {MANIFEST} is of another model")
+        probes = None
+        if PROBES in files:
+            probes = _named(PROBES, Probes.parse, _parse_object(PROBES, files))
+        return cls(
+            files=dict(files),
+            config=config,
+            manifest=manifest,
+            metrics=description["metrics"],
+            provenance=description["provenance"],
+            probes=probes,
+        )
+
+    @property
+    def version(self) -> str:
+        """Version id."""
+        return self.manifest.version
+
+    @property
+    def blobs(self) -> dict[str, int | None]:
+        """Digest to size in bytes of all that the version consists of; None where not known."""
+        sizes: dict[str, int | None] = {self.manifest.tokenizer_sha256: None}
+        return sizes | {entry.sha256: entry.size for entry in self.manifest.tensors.values()}
+
+
+@dataclass(frozen=True)
+class VersionParts:
+    """A whole version in parts."""
+
+    files: VersionFiles
+    read: Callable[[str], Blob]
+    """The bytes of a blob by its digest."""
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> Self:
+        """Take a checkpoint apart; its weights are not copied."""
+        files = {name: text.encode() for name, text in checkpoint.texts().items()}
+        encoder, tokenizer = checkpoint.network.encoder, checkpoint.tokenizer
+        if isinstance(encoder, Encoder):
+            settings: Any = encoder.transformer.config
+            files[ENCODER_CONFIG] = str(settings.to_json_string()).encode()
+            files[TOKENIZER_CONFIG] = tokenizer.config_text(settings.pad_token_id).encode()
+        tensors = named_tensors(checkpoint.network)
+        by_digest = {
+            entry.sha256: tensors[name] for name, entry in checkpoint.manifest.tensors.items()
+        }
+
+        def read(digest: str) -> Blob:
+            if digest == checkpoint.manifest.tokenizer_sha256:
+                return tokenizer.serialized
+            return tensor_bytes(by_digest[digest])
+
+        return cls(VersionFiles.parse(files), read)
+
+
+def write_folder(folder: Path, parts: VersionParts) -> None:
+    """Put a version together as a folder that `Checkpoint.load` reads, and verifies."""
+    folder.mkdir(parents=True)
+    files = parts.files
+    for name, content in files.files.items():
+        (folder / name).write_bytes(content)
+    (folder / TOKENIZER).write_bytes(parts.read(files.manifest.tokenizer_sha256))
+    for file, prefix in ((ENCODER_WEIGHTS, "encoder."), (HEADS, "heads.")):
+        tensors = {
+            name.removeprefix(prefix): to_tensor(parts.read(entry.sha256), entry)
+            for name, entry in files.manifest.tensors.items()
+            if name.startswith(prefix)
+        }
+        save_file(tensors, folder / file)
+
+
+def expected_shapes(files: VersionFiles) -> dict[str, tuple[int, ...]]:
+    """Shapes of the tensors that a version's description and encoder settings ask for, by name.
+
+    Takes no memory for the tensors.
+
+    Raises:
+        CheckpointError: the settings are those of no encoder, or of one that the version's tensors
+            cannot be.
+        ConfigError: the description contradicts itself.
+    """
+    from transformers import AutoConfig, AutoModel
+
+    settings = _parse_object(ENCODER_CONFIG, files.files)
+    layers = [value for key, value in settings.items() if key in _LAYER_COUNTS]
+    # Each layer has several; so many are quickly built, and no more.
+    if not all(isinstance(count, int) and count <= len(files.manifest.tensors) for count in layers):
+        raise CheckpointError(f"{ENCODER_CONFIG}: more layers than the version has tensors")
+    try:
+        with torch.device("meta"):
+            config: Any = AutoConfig.for_model(**settings)
+            transformer: Any = AutoModel.from_config(config, trust_remote_code=False)
+            network = Network(files.config, Encoder(transformer), int(config.hidden_size))
+    except ConfigError:
+        raise
+    except Exception as error:  # the libraries raise anything on settings that are not as expected
+        reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        raise CheckpointError(f"{ENCODER_CONFIG} describes no encoder: {reason[:300]}") from error
+    return {name: tuple(tensor.shape) for name, tensor in named_tensors(network).items()}
+
+
+def to_tensor(data: Blob, entry: TensorEntry) -> torch.Tensor:
+    """The tensor of a blob, in memory of its own.
+
+    Raises:
+        CheckpointError: the blob is not as long as the tensor.
+    """
+    if len(data) != entry.size:
+        raise CheckpointError(f"a tensor of {entry.size} bytes has a blob of {len(data)}")
+    tensor = torch.empty(entry.shape, dtype=entry.torch_dtype)
+    if data:
+        tensor_bytes(tensor)[:] = data
+    return tensor
+
+
+def _parse_object(name: str, files: Mapping[str, bytes]) -> dict[str, Any]:
+    try:
+        data = json.loads(files[name].decode())
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{name} is not valid JSON: {str(error)[:200]}") from error
+    if not isinstance(data, dict):
+        raise CheckpointError(f"{name} is not a JSON object")
+    return data
+
+
+def _named(name: str, parse: Callable[[Any], Any], data: Any) -> Any:
+    try:
+        return parse(data)
+    except CheckpointError as error:
+        raise CheckpointError(f"{name}: {error}") from error

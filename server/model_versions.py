@@ -1,0 +1,404 @@
+"""Brings versions to a running worker: fetch, check, load, try out, go live."""
+
+import asyncio
+import logging
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from ..model.checkpoint import Checkpoint
+from ..model.errors import CheckpointError, ModelError
+from ..model.manifest import manifest_name, named_tensors, tensor_bytes
+from ..model.version_parts import Blob, VersionFiles, VersionParts, to_tensor, write_folder
+from .blob_receiver import Fetch, receive
+from .errors import (
+    InvalidRequestError,
+    OtherVersionLiveError,
+    PushAbortedError,
+    PushRefusedError,
+    StoreFullError,
+    UnknownVersionError,
+)
+from .live_model import LiveModel, Serving
+from .semantic_gate import DriftLimits, GateReport, SemanticGate
+from .version_store import Pointers, Staging, VersionStore, free_bytes, is_full
+from .weight_checks import check_finite, check_fit, check_new_architecture, fits
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A version that somebody wants to bring, and on what conditions."""
+
+    files: VersionFiles
+    expected_live_version: str = ""
+    """The version that must be live; empty for any."""
+    allow_new_tasks: bool = False
+    """Whether it may have another architecture, other tasks, labels or tokenizer."""
+    drift_limits: DriftLimits = field(default_factory=DriftLimits)
+
+
+@dataclass(frozen=True)
+class StagedVersion:
+    """A version that is loaded, tried and ready to go live."""
+
+    model: LiveModel
+    report: GateReport
+    live: LiveModel
+    """What it was compared with, and takes the place of."""
+    parts: VersionParts
+    folder: Staging
+
+
+@dataclass(frozen=True)
+class KnownVersion:
+    """A version that a worker keeps."""
+
+    version: str
+    state: Literal["live", "previous", "kept"]
+    received: float
+    """When the worker first had it, seconds since the epoch."""
+    tasks: Sequence[str]
+    bytes: int
+    """Of its blobs."""
+    provenance: Mapping[str, Any]
+
+
+class ModelVersions:
+    """The versions of a worker, in memory and on disk."""
+
+    def __init__(
+        self, serving: Serving, gate: SemanticGate, store: VersionStore | None, max_bytes: int
+    ) -> None:
+        """Manage versions.
+
+        Args:
+            serving: what is live.
+            gate: tries versions out.
+            store: where versions are kept; None keeps the live and the previous one, in memory.
+            max_bytes: what the weights of a version may take that does not have the live
+                version's architecture.
+        """
+        self._serving = serving
+        self._gate = gate
+        self.store = store
+        self._max_bytes = max_bytes
+        self._busy = False
+        # Held from the moment that it is known what is live until something else is.
+        self._switching = asyncio.Lock()
+        # All work on weights and files: one thing at a time, and off the event loop.
+        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="versions")
+
+    def close(self) -> None:
+        """Release the thread."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def read_files(self, files: Mapping[str, bytes]) -> VersionFiles:
+        """Read the small files of an offer.
+
+        Raises:
+            InvalidRequestError: naming the file and what is wrong with it.
+        """
+        try:
+            return await self._run(VersionFiles.parse, files)
+        except CheckpointError as error:
+            raise InvalidRequestError([("offer.files", str(error)[:1000])]) from error
+
+    async def keep(self, model: LiveModel) -> None:
+        """Put the model that the worker has started with into the store."""
+        if self.store is None:
+            return
+        try:
+            await self._run(self.store.add, VersionParts.of(model.checkpoint))
+        except OSError as error:
+            logger.error("version %s cannot be kept: %s", model.version, error)
+
+    @property
+    def lasting(self) -> bool:
+        """Whether versions outlive the worker."""
+        return self.store is not None
+
+    async def list(self) -> "list[KnownVersion]":
+        """The versions that are kept: live, previous, then the others, the latest first.
+
+        Raises:
+            NotServingError: starting or draining.
+        """
+        live, previous = self._serving.model(), self._serving.previous
+        stored = await self._run(self._stored)
+        first = {model.version: model for model in (live, previous) if model is not None}
+        known = [self._describe(model, stored.pop(model.version, None)) for model in first.values()]
+        return [*known, *stored.values()]
+
+    @asynccontextmanager
+    async def staging(
+        self, offer: Offer, fetch: Fetch, received: Callable[[int], Awaitable[None]]
+    ) -> AsyncGenerator[StagedVersion]:
+        """Bring a version to where one assignment makes it live; see `go_live`.
+
+        Args:
+            offer: the version. What is not live when the context ends is forgotten.
+            fetch: gives the blobs that are lacking; is called when the offer is in order.
+            received: awaited when they have come, with how many bytes they were.
+
+        Raises:
+            ServiceError: the version is refused; the text says by which check.
+        """
+        with self._alone():
+            live = self._serving.model()
+            _check_expected(offer.expected_live_version, live)
+            anew = offer.allow_new_tasks and not fits(offer.files, live.checkpoint)
+            if anew:
+                await self._run(check_new_architecture, offer.files, self._max_bytes)
+            else:
+                check_fit(offer.files, live.checkpoint)
+            wanted = self._missing(offer.files, live)
+            folder = await self._run(self._make_room, wanted, offer.files if anew else None)
+            try:
+                with _full_disk(wanted):
+                    await received(await receive(fetch, wanted, folder, self._threads))
+                    blobs = _Blobs(folder, self.store, live.checkpoint)
+                    parts = VersionParts(offer.files, blobs.read)
+                    build = _build_anew if anew else _build_beside
+                    model = await self._run(build, parts, live, folder)
+                    report = await self._gate.check(
+                        model, offer.files.probes, live, offer.drift_limits
+                    )
+                    yield StagedVersion(model, report, live, parts, folder)
+            finally:
+                swapped = not self._serving.is_live(live)
+                await asyncio.shield(self._run(self._tidy, folder, swapped))
+
+    async def go_live(self, staged: StagedVersion) -> None:
+        """Make a staged version the live one.
+
+        Raises:
+            OtherVersionLiveError: another version went live since it was staged.
+            StoreFullError: the disk is full; what was live still is.
+        """
+        await self._switch(staged.model, staged.live.version, staged.parts, staged.folder)
+
+    async def activate(self, version: str, expected_live_version: str = "") -> tuple[str, str]:
+        """Make a kept version the live one.
+
+        Args:
+            version: its id; empty for the one that was live before.
+            expected_live_version: the version that must be live; empty for any.
+
+        Returns:
+            The ids of the version that is live now and of the one that was before.
+
+        Raises:
+            ServiceError: there is no such version, or it is refused.
+        """
+        live, previous = self._serving.model(), self._serving.previous
+        if not version:
+            pointers = await self._run(self.store.pointers) if self.store else None
+            version = previous.version if previous else pointers.previous if pointers else ""
+        for model in (live, previous):
+            if model is not None and model.version == version:
+                was = await self._switch(model, expected_live_version)
+                return version, was.version
+        with self._alone():
+            _check_expected(expected_live_version, live)
+            model = await self._run(self._load_kept, version, live)
+            await self._gate.check(model, model.checkpoint.probes, live, DriftLimits())
+            was = await self._switch(model, live.version)
+        return version, was.version
+
+    async def _switch(
+        self,
+        model: LiveModel,
+        expected: str,
+        parts: VersionParts | None = None,
+        folder: Staging | None = None,
+    ) -> LiveModel:
+        """On disk first, then in memory: one assignment, between two micro-batches."""
+        # Once begun it is finished, also when the caller has left.
+        return await asyncio.shield(self._switch_whole(model, expected, parts, folder))
+
+    async def _switch_whole(
+        self, model: LiveModel, expected: str, parts: VersionParts | None, folder: Staging | None
+    ) -> LiveModel:
+        async with self._switching:
+            live = self._serving.model()
+            _check_expected(expected, live)
+            if model.version != live.version:
+                with _full_disk({}):
+                    await self._run(self._note, model.version, live.version, parts, folder)
+                self._serving.publish(model)
+                logger.info("version %s is live, after %s", model.version, live.version)
+            return live
+
+    # --- in the thread
+
+    def _note(
+        self, version: str, previous: str, parts: VersionParts | None, folder: Staging | None
+    ) -> None:
+        if self.store is None:
+            return
+        if parts is not None:
+            self.store.add(parts, folder)
+        known = self.store.pointers() or Pointers(live=previous)
+        self.store.point(known.model_copy(update={"live": version, "previous": previous}))
+
+    def _stored(self) -> dict[str, KnownVersion]:
+        found: dict[str, KnownVersion] = {}
+        for version in self.store.ids() if self.store else ():
+            try:
+                stored = self.store.read(version) if self.store else None
+            except CheckpointError as error:
+                logger.error("%s", error)
+                continue
+            if stored is not None:
+                tasks = [task.name for task in stored.files.config.tasks]
+                provenance = stored.files.provenance
+                found[version] = KnownVersion(
+                    version, "kept", stored.received, tasks, stored.bytes, provenance
+                )
+        return found
+
+    def _describe(self, model: LiveModel, stored: KnownVersion | None) -> KnownVersion:
+        return KnownVersion(
+            version=model.version,
+            state="live" if self._serving.is_live(model) else "previous",
+            received=stored.received if stored else model.created,
+            tasks=[task.name for task in model.config.tasks],
+            bytes=sum(entry.size for entry in model.checkpoint.manifest.tensors.values()),
+            provenance=model.checkpoint.provenance,
+        )
+
+    def _missing(self, files: VersionFiles, live: LiveModel) -> dict[str, int | None]:
+        manifest = live.checkpoint.manifest
+        known = {entry.sha256 for entry in manifest.tensors.values()} | {manifest.tokenizer_sha256}
+        return {
+            digest: size
+            for digest, size in files.blobs.items()
+            if digest not in known and not (self.store and self.store.has(digest))
+        }
+
+    def _make_room(self, wanted: dict[str, int | None], whole: VersionFiles | None) -> Staging:
+        place = self.store.staging_folder if self.store else Path(tempfile.gettempdir())
+        needed = sum(size or 0 for size in wanted.values())
+        if whole is not None:  # it is put together as a folder, too
+            needed += sum(size or 0 for size in whole.blobs.values())
+        if needed > (free := free_bytes(place)):
+            raise StoreFullError(needed, free)
+        if self.store:
+            return Staging(place / str(time.monotonic_ns()))
+        return Staging(Path(tempfile.mkdtemp(prefix="twinhead-push-")))
+
+    def _tidy(self, folder: Staging, swapped: bool) -> None:
+        folder.discard()
+        if swapped and self.store is not None and (pointers := self.store.pointers()) is not None:
+            self.store.prune({pointers.live, pointers.previous})
+
+    def _load_kept(self, version: str, live: LiveModel) -> LiveModel:
+        if self.store is None or not version or version not in self.store.ids():
+            raise UnknownVersionError(version)
+        folder = Staging(self.store.staging_folder / str(time.monotonic_ns()))
+        try:
+            return _build_anew(self.store.parts(version), live, folder)
+        except CheckpointError as error:
+            logger.error("%s", error)
+            raise PushRefusedError("weights", f"version {version} is damaged on disk") from error
+        finally:
+            folder.discard()
+
+    # ---
+
+    @contextmanager
+    def _alone(self) -> Generator[None]:
+        if self._busy:
+            raise PushAbortedError(idle=False)
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+
+    async def _run(self, work: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+
+class _Blobs:
+    """Where the blobs of a staged version are: just come, kept, or in the live version."""
+
+    def __init__(self, folder: Staging, store: VersionStore | None, live: Checkpoint) -> None:
+        self._folder = folder
+        self._store = store
+        self._live = live
+
+    def read(self, digest: str) -> Blob:
+        staged = self._folder.path(digest)
+        if staged.is_file():
+            return staged.read_bytes()
+        if self._store is not None and self._store.has(digest):
+            return self._store.blob(digest)
+        manifest = self._live.manifest
+        if digest == manifest.tokenizer_sha256:
+            return self._live.tokenizer.serialized
+        tensors = named_tensors(self._live.network)
+        for name, entry in manifest.tensors.items():
+            if entry.sha256 == digest:
+                return tensor_bytes(tensors[name])
+        raise CheckpointError(f"blob {digest} is not here")
+
+
+def _build_beside(parts: VersionParts, live: LiveModel, folder: Staging) -> LiveModel:  # noqa: ARG001
+    """A version of the live one's architecture: it shares all tensors that are the same."""
+    network, known = live.checkpoint.network, live.checkpoint.manifest.tensors
+    files = parts.files
+    changed = {
+        name: to_tensor(parts.read(entry.sha256), entry)
+        for name, entry in files.manifest.tensors.items()
+        if entry.sha256 != known[name].sha256
+    }
+    check_finite(changed)
+    states = {manifest_name(name): name for name in network.state_dict()}
+    checkpoint = Checkpoint(
+        network.with_tensors(
+            files.config, {states[name]: tensor for name, tensor in changed.items()}
+        ),
+        live.tokenizer,
+        files.manifest,
+        files.metrics,
+        files.provenance,
+        files.probes,
+    )
+    return LiveModel.of(checkpoint, live.engine.renewed(checkpoint.network))
+
+
+def _build_anew(parts: VersionParts, live: LiveModel, folder: Staging) -> LiveModel:
+    """Any version, as it is loaded from a checkpoint."""
+    whole = folder.folder / "checkpoint"
+    write_folder(whole, parts)
+    try:
+        checkpoint = Checkpoint.load(whole)
+    except ModelError as error:
+        said = str(error).replace(f"{whole}/", "").replace(str(whole), "the version")
+        raise PushRefusedError("weights", said[:500]) from error
+    return LiveModel.of(checkpoint, live.engine.renewed(checkpoint.network))
+
+
+@contextmanager
+def _full_disk(wanted: dict[str, int | None]) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        if is_full(error):
+            raise StoreFullError(sum(size or 0 for size in wanted.values()), 0) from error
+        raise
+
+
+def _check_expected(expected: str, live: LiveModel) -> None:
+    if expected and expected != live.version:
+        raise OtherVersionLiveError(expected, live.version)

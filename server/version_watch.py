@@ -1,0 +1,79 @@
+"""Follows published versions: what is named live there goes live here."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+
+from ..model.errors import ModelError
+from ..model.published import Published
+from .blob_receiver import Chunk
+from .errors import NotServingError, PushAbortedError, PushRefusedError, ServiceError
+from .live_model import Serving
+from .model_versions import ModelVersions, Offer
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class VersionWatch:
+    """Looks at a place again and again."""
+
+    published: Published
+    serving: Serving
+    versions: ModelVersions
+    seconds: float
+    """Between two looks."""
+    new_tasks: bool
+    """Whether a version may change architecture, tasks or labels."""
+    # What was named when it last went live here or was refused for good. What is activated here by
+    # hand stays until another version is named there.
+    _settled: str = ""
+    _complaint: str = ""
+
+    async def follow(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await asyncio.sleep(self.seconds)
+            await self.look(new_tasks=self.new_tasks)
+
+    async def look(self, *, new_tasks: bool) -> None:
+        """Bring the version that is named, if it is another than last time; never raises."""
+        version = ""
+        try:
+            version = await asyncio.to_thread(self.published.live)
+            if version and version != self._settled:
+                await self._bring(version, new_tasks=new_tasks)
+                self._settled = version
+            self._complaint = ""
+        except (PushAbortedError, NotServingError):
+            pass  # a push is under way, or the worker drains: look again next time
+        except PushRefusedError as error:  # and so it would be again
+            self._settled = version
+            logger.error("version %s from %s is refused: %s", version, self.published.uri, error)
+        except Exception as error:  # the place is away, or what is there is not whole: it may come
+            if str(error) != self._complaint:
+                known = isinstance(error, (ModelError, ServiceError))
+                logger.error("%s: %s", self.published.uri, error, exc_info=not known)
+            self._complaint = str(error)
+
+    async def _bring(self, version: str, *, new_tasks: bool) -> None:
+        if self.serving.model().version == version:
+            return
+        files = await asyncio.to_thread(self.published.files, version)
+        offer = Offer(files, allow_new_tasks=new_tasks)
+        async with self.versions.staging(offer, self._fetch, _ignore) as staged:
+            await self.versions.go_live(staged)
+
+    def _read(self, digest: str) -> list[bytes]:
+        return list(self.published.chunks(digest))
+
+    async def _fetch(self, digests: Sequence[str]) -> AsyncGenerator[Chunk]:
+        for digest in digests:
+            for piece in await asyncio.to_thread(self._read, digest):
+                yield Chunk(digest, piece, last=False)
+            yield Chunk(digest, b"", last=True)
+
+
+async def _ignore(_: int) -> None:
+    pass
