@@ -31,7 +31,13 @@ class Running:
 
     process: psutil.Popen
     target: str
+    admin_target: str
     start_seconds: float
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        self.process.kill()
+        self.process.wait()
 
     def resident_mib(self) -> float:
         """Its resident memory now."""
@@ -83,10 +89,13 @@ def server(command: list[str], port_file: Path) -> Iterator[Running]:
                 raise RuntimeError(f"{command} ended with code {process.returncode}")
             time.sleep(0.005)
         seconds = time.monotonic() - started
-        yield Running(process, f"localhost:{port_file.read_text().split()[0]}", seconds)
+        # A worker writes a second line: the port of its admin service.
+        ports = port_file.read_text().split()
+        yield Running(process, f"localhost:{ports[0]}", f"localhost:{ports[-1]}", seconds)
     finally:
-        process.terminate()
-        process.wait(60)
+        if process.is_running():
+            process.terminate()
+            process.wait(60)
 
 
 def machine() -> str:

@@ -197,12 +197,13 @@ class Push:
                 case "received":
                     received = step.received.bytes
                 case "staged":
+                    self._wanted.put(())  # a worker that lacks nothing need not have said so
                     report = step.staged.report
                     return GateReport(
                         probes=report.probes,
                         deviation=report.deviation if report.HasField("deviation") else None,
                         min_cosine=report.min_cosine if report.HasField("min_cosine") else None,
-                        agreement=dict(report.agreement),
+                        agreement=dict(sorted(report.agreement.items())),  # a map has no order
                         received_bytes=received,
                     )
                 case other:

@@ -24,6 +24,7 @@ def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="HOST:PORT",
         multiple=True,
         default=(DEFAULT_ADMIN_TARGET,),
+        callback=_each_once,
         envvar="TWINHEAD_ADMIN",
         show_default=True,
         show_envvar=True,
@@ -33,5 +34,22 @@ def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def read_token(file: Path | None) -> str:
-    """The token that a file holds; empty without a file."""
-    return file.read_text(encoding="utf-8").strip() if file else ""
+    """The token that a file holds; empty without a file.
+
+    Raises:
+        click.ClickException: it holds nothing that can be a token.
+    """
+    if file is None:
+        return ""
+    token = file.read_bytes().strip()
+    # What else there is cannot travel in a header.
+    if not token or not all(0x21 <= byte <= 0x7E for byte in token):
+        raise click.ClickException(
+            f"{file} holds no token: that is one line of printable ASCII characters without spaces"
+        )
+    return token.decode("ascii")
+
+
+def _each_once(_: click.Context, __: click.Parameter, workers: tuple[str, ...]) -> tuple[str, ...]:
+    # A second rollback would undo the first.
+    return tuple(dict.fromkeys(workers))

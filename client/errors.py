@@ -87,6 +87,11 @@ class FileError(TwinheadError):
     """A file that cannot be read or written as asked."""
 
 
+# A worker sends the first; the second comes from proxies before it.
+_ACCESS_DENIED = (
+    grpc.StatusCode.UNAUTHENTICATED.value[0],
+    grpc.StatusCode.PERMISSION_DENIED.value[0],
+)
 _PUSH_REASONS = ("PUSH_REFUSED", "BLOB_DAMAGED", "STORE_FULL")
 
 
@@ -139,7 +144,7 @@ def from_status(status: Status, target: str) -> TwinheadError:
         return VersionNotLiveError(message)
     if number == grpc.StatusCode.NOT_FOUND.value[0]:
         return UnknownVersionError(f"the worker at {target}: {message}")
-    if number == grpc.StatusCode.UNAUTHENTICATED.value[0]:
+    if number in _ACCESS_DENIED:
         return AccessDeniedError(f"the worker at {target}: {message}")
     if number == grpc.StatusCode.UNIMPLEMENTED.value[0]:
         return WorkerFailedError(f"what listens at {target} is no Twinhead worker: {message}")

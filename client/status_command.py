@@ -53,8 +53,13 @@ def _show(console: Console, target: str, found: VersionList) -> None:
         f"{escape(found.worker_release)}"
     )
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("", "version", "received", "size", "tasks", "trained by"):
-        table.add_column(heading, justify="right" if heading == "size" else "left")
+    table.add_column("", no_wrap=True)
+    # Ids are there to be copied: in a narrow terminal the other columns give way.
+    table.add_column("version", no_wrap=True, min_width=16)
+    table.add_column("received", no_wrap=True)
+    table.add_column("size", no_wrap=True, justify="right")
+    table.add_column("tasks")
+    table.add_column("trained by")
     for version in found.versions:
         style = "bold" if version.state == "live" else None
         table.add_row(
@@ -72,12 +77,14 @@ def _show(console: Console, target: str, found: VersionList) -> None:
 
 
 def _origin(version: VersionInfo) -> str:
-    recipe = version.provenance.get("recipe") or version.provenance.get("source") or ""
-    return str(recipe)[:60]
+    known = version.provenance
+    # Of training, of an import, of whatever else made it.
+    origin = str(known.get("recipe") or known.get("original") or known.get("method") or "")
+    return origin if len(origin) <= 60 else f"{origin[:59]}…"
 
 
 def _span(time: timedelta) -> str:
-    seconds = int(time.total_seconds())
+    seconds = max(0, int(time.total_seconds()))  # the worker's clock may be ahead of this one
     for name, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds // length} {name}"

@@ -5,7 +5,17 @@ import json
 from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
+from pydantic_core import to_jsonable_python
 
 from .config import ModelConfig, describe_faults
 from .encoder import Encoder
@@ -14,6 +24,22 @@ from .network import Network
 from .tokenizer import Tokenizer
 
 FORMAT_VERSION = 1
+
+
+def at_most(count: int) -> BeforeValidator:
+    """Refuses a longer dictionary before it looks at what is in it.
+
+    Every item of another form than expected is a fault with a text of its own: a small file of
+    nothing else would take gigabytes.
+    """
+
+    def check(data: Any) -> Any:
+        if isinstance(data, dict) and len(data) > count:
+            raise ValueError(f"{len(data):,} entries, where at most {count:,} are allowed")
+        return data
+
+    return BeforeValidator(check)
+
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 # Of what our networks hold; quantised weights are an engine's own affair.
@@ -26,7 +52,9 @@ class TensorEntry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dtype: DType
-    shape: tuple[Annotated[int, Field(ge=0, le=2**40)], ...] = Field(max_length=8)
+    shape: Annotated[tuple[Annotated[int, Field(ge=0, le=2**40)], ...], FailFast()] = Field(
+        max_length=8
+    )
     sha256: Sha256
 
     @property
@@ -55,9 +83,18 @@ class Manifest(BaseModel):
     """Of the bytes of `tokenizer.json`."""
     encoder: dict[str, Any]
     """The settings of the encoder that its tensors do not show."""
-    tensors: dict[str, TensorEntry] = Field(max_length=20_000)
+    # Many times those of the largest encoders. An entry with more keys has ones that are unknown.
+    tensors: Annotated[dict[str, Annotated[TensorEntry, at_most(10)]], at_most(20_000)]
     """By name: those of the encoder as in its own file, after `encoder.`; those of the heads
     after `heads.`."""
+
+    @field_validator("encoder")
+    @classmethod
+    def _can_be_digested(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        # Half a surrogate pair, or lists in lists by the hundred, are JSON and have no digest:
+        # `version` would fail.
+        canonical(to_jsonable_python({"encoder": settings}))
+        return settings
 
     @classmethod
     def of(cls, network: Network, tokenizer: Tokenizer) -> Self:
@@ -84,6 +121,7 @@ class Manifest(BaseModel):
         Raises:
             CheckpointError: naming the first faults.
         """
+        check_keys(data, cls)
         try:
             return cls.model_validate(data)
         except ValidationError as error:
@@ -95,6 +133,16 @@ class Manifest(BaseModel):
     def version(self) -> str:
         """The version id: the first 64 bits of the manifest's SHA-256, in hexadecimal."""
         return hashlib.sha256(canonical(self.model_dump(mode="json"))).hexdigest()[:16]
+
+
+def check_keys(data: Any, model: type[BaseModel]) -> None:
+    """Check that a decoded JSON object has no keys but those of a model; see `at_most`.
+
+    Raises:
+        CheckpointError: naming one that it has.
+    """
+    if isinstance(data, dict) and (unknown := data.keys() - model.model_fields.keys()):
+        raise CheckpointError(f"unknown key {min(unknown)[:100]!r}")
 
 
 def config_digest(config: ModelConfig) -> str:

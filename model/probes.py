@@ -5,15 +5,25 @@ results than stated mean that it does not compute what was trained.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Annotated, Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from .config import TaskKind, describe_faults
 from .errors import CheckpointError
+from .manifest import at_most, check_keys
 from .network import Network
 from .tokenizer import Tokenizer
 
@@ -46,6 +56,14 @@ MAX_PROBES = 256
 
 Sentence = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
 FloatArray = NDArray[np.float32]
+# What float32 holds: any more would be infinite there, and nothing is far from infinity.
+_LARGEST = float(np.finfo(np.float32).max)
+_Number = Annotated[float, Field(ge=-_LARGEST, le=_LARGEST)]
+# One fault is enough: each has a text of its own, and there may be millions of numbers.
+_Row = Annotated[tuple[_Number, ...], FailFast()]
+_Rows = Annotated[tuple[_Row, ...], FailFast()]
+# As many tasks as a description may have.
+_TASKS = at_most(64)
 
 
 class Probes(BaseModel):
@@ -53,13 +71,35 @@ class Probes(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    sentences: tuple[Sentence, ...] = Field(min_length=1, max_length=MAX_PROBES)
-    embeddings: tuple[tuple[float, ...], ...]
+    sentences: Annotated[tuple[Sentence, ...], FailFast()] = Field(
+        min_length=1, max_length=MAX_PROBES
+    )
+    embeddings: _Rows
     """Not normalised, [sentences, dimensions]."""
-    logits: dict[str, tuple[tuple[float, ...], ...]]
+    logits: Annotated[dict[str, _Rows], _TASKS]
     """Of each task that answers by sentence, [sentences, logits]."""
-    token_logits: dict[str, tuple[tuple[tuple[float, ...], ...], ...]] = {}
+    token_logits: Annotated[dict[str, Annotated[tuple[_Rows, ...], FailFast()]], _TASKS] = {}
     """Of each task that answers by token, for each sentence [tokens, labels]."""
+
+    @model_validator(mode="after")
+    def _are_arrays(self) -> Self:
+        for name, of_sentences in (
+            ("embeddings", self.embeddings),
+            *self.logits.items(),
+            *self.token_logits.items(),
+        ):
+            if len(of_sentences) != len(self.sentences):
+                raise ValueError(
+                    f"{name} has {len(of_sentences)} items for {len(self.sentences)} sentences"
+                )
+        for name, rows in (
+            ("embeddings", self.embeddings),
+            *self.logits.items(),
+            *((name, chain(*of_sentences)) for name, of_sentences in self.token_logits.items()),
+        ):
+            if len({len(row) for row in rows}) > 1:
+                raise ValueError(f"{name} has rows of several lengths")
+        return self
 
     @classmethod
     def parse(cls, data: Any) -> Self:
@@ -68,6 +108,7 @@ class Probes(BaseModel):
         Raises:
             CheckpointError: it is not what `probes.json` holds.
         """
+        check_keys(data, cls)
         try:
             return cls.model_validate(data)
         except ValidationError as error:
@@ -78,7 +119,14 @@ class Probes(BaseModel):
     def measure(
         cls, network: Network, tokenizer: Tokenizer, sentences: Sequence[str] = PROBE_SENTENCES
     ) -> Self:
-        """Run sentences through a network, each alone, in evaluation mode."""
+        """Run sentences through a network, each alone, in evaluation mode.
+
+        Raises:
+            CheckpointError: a result is not finite, or there are too many sentences or too long
+                ones.
+        """
+        # A twin: the network may be in the middle of its training.
+        network = network.with_tensors(network.config, {}).eval()
         embeddings: list[FloatArray] = []
         by_task: dict[str, list[FloatArray]] = {task.name: [] for task in network.config.tasks}
         device = next(network.parameters(), torch.empty(0)).device
@@ -90,19 +138,21 @@ class Probes(BaseModel):
                 for name, logits in output.logits.items():
                     by_task[name].append(logits[0].cpu().numpy())
         kinds = {task.name: task.kind for task in network.config.tasks}
-        return cls(
-            sentences=tuple(sentences),
-            embeddings=tuple(_numbers(row) for row in embeddings),
-            logits={
-                name: tuple(_numbers(row) for row in rows)
-                for name, rows in by_task.items()
-                if kinds[name] is not TaskKind.TOKEN
-            },
-            token_logits={
-                name: tuple(tuple(_numbers(token) for token in row) for row in rows)
-                for name, rows in by_task.items()
-                if kinds[name] is TaskKind.TOKEN
-            },
+        return cls.parse(
+            {
+                "sentences": tuple(sentences),
+                "embeddings": tuple(_numbers(row) for row in embeddings),
+                "logits": {
+                    name: tuple(_numbers(row) for row in rows)
+                    for name, rows in by_task.items()
+                    if kinds[name] is not TaskKind.TOKEN
+                },
+                "token_logits": {
+                    name: tuple(tuple(_numbers(token) for token in row) for row in rows)
+                    for name, rows in by_task.items()
+                    if kinds[name] is TaskKind.TOKEN
+                },
+            }
         )
 
     @property

@@ -8,6 +8,7 @@ Nothing but `live.json` is ever written over, and it is written last: whoever re
 names. Anything that fsspec knows will do as a place.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -34,13 +35,14 @@ class Published:
         """Point at a place; nothing is read or written yet.
 
         Raises:
-            PublishError: the address is none that fsspec knows, or its package is missing.
+            PublishError: the address is none that fsspec knows, its package is missing, or its
+                server cannot be reached.
         """
         self.uri = uri
         try:
             self._files, self._root = fsspec.core.url_to_fs(uri)
-        except (ImportError, ValueError) as error:
-            raise PublishError(f"{uri}: {error}") from error
+        except Exception as error:  # some connect at once, and raise what they like
+            raise PublishError(f"{uri}: {_reason(error)}") from error
 
     def publish(self, parts: VersionParts) -> int:
         """Publish a version, and name it the live one.
@@ -58,12 +60,16 @@ class Published:
             for digest in files.blobs:
                 if not self._files.exists(self._path("blobs", digest)):
                     blob = parts.read(digest)
+                    if hashlib.sha256(blob).hexdigest() != digest:  # it would never be replaced
+                        raise PublishError("the weights were changed after they were read")
                     self._write(blob, "blobs", digest)
                     written += len(blob)
             texts = {name: content.decode() for name, content in files.files.items()}
             text = json.dumps({"files": texts}, ensure_ascii=False)
             self._write(text.encode(), "versions", f"{files.version}.json")
             self._write(json.dumps({"version": files.version}).encode() + b"\n", _LIVE)
+        except PublishError:
+            raise
         except Exception as error:  # what the packages of object stores raise is their own
             raise PublishError(f"{self.uri} cannot be written: {_reason(error)}") from error
         return written

@@ -5,13 +5,18 @@ is neither sent nor written again.
 """
 
 import json
-from collections.abc import Callable, Mapping
+import re
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from safetensors.torch import save_file
+from torch import nn
+from torch.nn.modules.module import register_module_module_registration_hook
 
 from .checkpoint import (
     DESCRIPTION,
@@ -41,8 +46,9 @@ _FILE_BYTES = {
     TOKENIZER_CONFIG: 1 << 20,
 }
 _REQUIRED = (DESCRIPTION, MANIFEST)
-# What `config.json` calls the number of layers, in all families.
-_LAYER_COUNTS = ("num_hidden_layers", "n_layers", "n_layer", "num_layers")
+# What `config.json` calls numbers of layers, in all families, also of encoders within encoders, and
+# of labels: the library makes lists as long before it makes any layer.
+_COUNTS = re.compile(r"(layers?|labels|depths?)$")
 TOKENIZER_BYTES = 64 << 20
 """What a `tokenizer.json` may take at most."""
 
@@ -78,13 +84,16 @@ class VersionFiles:
         for name in _REQUIRED:
             if name not in files:
                 raise CheckpointError(f"{name} is missing")
+        for name in (ENCODER_CONFIG, TOKENIZER_CONFIG):
+            if name in files:
+                _parse_object(name, files)
         description = check_description(_parse_object(DESCRIPTION, files), DESCRIPTION)
         if description["base"] is not None:
             raise CheckpointError(f"{DESCRIPTION}: a version in parts is whole, it has no base")
         try:
             config = ModelConfig.parse(description["model"])
         except ConfigError as error:
-            raise CheckpointError(f"{DESCRIPTION}, model: {error}") from error
+            raise CheckpointError(f"{DESCRIPTION}, model: {str(error)[:1000]}") from error
         manifest = _named(MANIFEST, Manifest.parse, _parse_object(MANIFEST, files))
         if manifest.model_sha256 != config_digest(config):
             raise CheckpointError(f"{DESCRIPTION}: {MANIFEST} is of another model")
@@ -124,11 +133,8 @@ class VersionParts:
     def of(cls, checkpoint: Checkpoint) -> Self:
         """Take a checkpoint apart; its weights are not copied."""
         files = {name: text.encode() for name, text in checkpoint.texts().items()}
-        encoder, tokenizer = checkpoint.network.encoder, checkpoint.tokenizer
-        if isinstance(encoder, Encoder):
-            settings: Any = encoder.transformer.config
-            files[ENCODER_CONFIG] = str(settings.to_json_string()).encode()
-            files[TOKENIZER_CONFIG] = tokenizer.config_text(settings.pad_token_id).encode()
+        files |= settings_files(checkpoint)
+        tokenizer = checkpoint.tokenizer
         tensors = named_tensors(checkpoint.network)
         by_digest = {
             entry.sha256: tensors[name] for name, entry in checkpoint.manifest.tensors.items()
@@ -140,6 +146,18 @@ class VersionParts:
             return tensor_bytes(by_digest[digest])
 
         return cls(VersionFiles.parse(files), read)
+
+
+def settings_files(checkpoint: Checkpoint) -> dict[str, bytes]:
+    """The files that say how the encoder and the tokenizer are set up, by name."""
+    encoder = checkpoint.network.encoder
+    if not isinstance(encoder, Encoder):
+        return {}
+    settings: Any = encoder.transformer.config
+    return {
+        ENCODER_CONFIG: str(settings.to_json_string()).encode(),
+        TOKENIZER_CONFIG: checkpoint.tokenizer.config_text(settings.pad_token_id).encode(),
+    }
 
 
 def write_folder(folder: Path, parts: VersionParts) -> None:
@@ -158,6 +176,16 @@ def write_folder(folder: Path, parts: VersionParts) -> None:
         save_file(tensors, folder / file)
 
 
+# With these, transformers loads code, or kernels, from wherever they say.
+_CODE_SETTINGS = {
+    "_attn_implementation",
+    "attn_implementation",
+    "auto_map",
+    "quantization_config",
+    "custom_pipelines",
+}
+
+
 def expected_shapes(files: VersionFiles) -> dict[str, tuple[int, ...]]:
     """Shapes of the tensors that a version's description and encoder settings ask for, by name.
 
@@ -171,21 +199,60 @@ def expected_shapes(files: VersionFiles) -> dict[str, tuple[int, ...]]:
     from transformers import AutoConfig, AutoModel
 
     settings = _parse_object(ENCODER_CONFIG, files.files)
-    layers = [value for key, value in settings.items() if key in _LAYER_COUNTS]
-    # Each layer has several; so many are quickly built, and no more.
-    if not all(isinstance(count, int) and count <= len(files.manifest.tensors) for count in layers):
+    for key in _CODE_SETTINGS & settings.keys():
+        raise CheckpointError(f"{ENCODER_CONFIG}: {key} would load code, and is not taken")
+    tensors = len(files.manifest.tensors)
+    # Each layer has several.
+    if any(count > tensors for count in _counts(settings)):
         raise CheckpointError(f"{ENCODER_CONFIG}: more layers than the version has tensors")
     try:
-        with torch.device("meta"):
+        # In all families there are fewer than three modules to a tensor.
+        with torch.device("meta"), _at_most_modules(100 + 4 * tensors):
             config: Any = AutoConfig.for_model(**settings)
-            transformer: Any = AutoModel.from_config(config, trust_remote_code=False)
+            # The type is said here, lest one in the settings be that of the process for a moment.
+            transformer: Any = AutoModel.from_config(
+                config, dtype=torch.float32, trust_remote_code=False
+            )
             network = Network(files.config, Encoder(transformer), int(config.hidden_size))
-    except ConfigError:
+    except (CheckpointError, ConfigError):
         raise
     except Exception as error:  # the libraries raise anything on settings that are not as expected
         reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         raise CheckpointError(f"{ENCODER_CONFIG} describes no encoder: {reason[:300]}") from error
     return {name: tuple(tensor.shape) for name, tensor in named_tensors(network).items()}
+
+
+def _counts(settings: Any) -> Iterator[float]:
+    """Numbers of layers, however deep in the settings."""
+    # No recursion: they may be as deep as the stack is.
+    left = [("", settings)]
+    while left:
+        name, value = left.pop()
+        if isinstance(value, dict):
+            left.extend(value.items())
+        elif isinstance(value, list):
+            left.extend((name, item) for item in value)
+        elif isinstance(value, int | float) and _COUNTS.search(name):
+            yield value
+
+
+@contextmanager
+def _at_most_modules(count: int) -> Generator[None]:
+    """End what makes more modules than that in this thread: each takes memory, also on `meta`."""
+    thread, left = threading.get_ident(), count
+
+    def made(_module: nn.Module, _name: str, _submodule: nn.Module | None) -> None:
+        nonlocal left
+        if threading.get_ident() == thread:
+            left -= 1
+            if left < 0:
+                raise CheckpointError(f"{ENCODER_CONFIG}: more layers than the version has tensors")
+
+    hook = register_module_module_registration_hook(made)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def to_tensor(data: Blob, entry: TensorEntry) -> torch.Tensor:

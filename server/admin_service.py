@@ -102,7 +102,7 @@ class ModelAdminService(pb_grpc.ModelAdminServiceServicer):
                     )
                 )
             )
-            while True:
+            while digests:
                 chunk = (await requests.next("chunk")).chunk
                 if len(chunk.data) > _CHUNK_BYTES:
                     raise InvalidRequestError(

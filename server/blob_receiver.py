@@ -50,6 +50,8 @@ async def receive(
     loop = asyncio.get_running_loop()
     total = 0
     async with aclosing(fetch(list(wanted))) as chunks:
+        if not wanted:  # the other side is to know that, too
+            await anext(chunks, None)
         for digest, size in wanted.items():
             blob = _Blob(digest, size, staging)
             try:
@@ -85,6 +87,8 @@ class _Blob:
         self._digest.update(chunk.data)
         self._stream.write(chunk.data)
         if chunk.last:
+            if self._size is not None and self.received < self._size:
+                raise _invalid(f"fewer bytes came of blob {self._expected} than it has")
             if (found := self._digest.hexdigest()) != self._expected:
                 raise BlobDamagedError(self._expected, found)
             self._stream.flush()

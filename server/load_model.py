@@ -56,6 +56,8 @@ def _choose(settings: WorkerSettings, store: VersionStore | None) -> Checkpoint:
         logger.info("--model is another than before: serving it, and not %s", known.live)
     if known is None or known.configured != configured:
         checkpoint, previous = Checkpoint.load(folder), known.live if known else ""
+        if known and previous == checkpoint.version:  # it had been pushed, and is live already
+            previous = known.previous
     else:
         checkpoint, previous = _last_live(store, known, folder)
     pointers = Pointers(live=checkpoint.version, previous=previous, configured=configured)

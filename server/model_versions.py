@@ -1,20 +1,29 @@
 """Brings versions to a running worker: fetch, check, load, try out, go live."""
 
 import asyncio
+import contextlib
+import hashlib
 import logging
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from ..model.checkpoint import Checkpoint
 from ..model.errors import CheckpointError, ModelError
 from ..model.manifest import manifest_name, named_tensors, tensor_bytes
-from ..model.version_parts import Blob, VersionFiles, VersionParts, to_tensor, write_folder
+from ..model.version_parts import (
+    Blob,
+    VersionFiles,
+    VersionParts,
+    settings_files,
+    to_tensor,
+    write_folder,
+)
 from .blob_receiver import Fetch, receive
 from .errors import (
     InvalidRequestError,
@@ -91,14 +100,21 @@ class ModelVersions:
         self._gate = gate
         self.store = store
         self._max_bytes = max_bytes
-        self._busy = False
+        # Set while no version is on its way in.
+        self._free = asyncio.Event()
+        self._free.set()
         # Held from the moment that it is known what is live until something else is.
         self._switching = asyncio.Lock()
         # All work on weights and files: one thing at a time, and off the event loop.
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="versions")
 
-    def close(self) -> None:
-        """Release the thread."""
+    async def close(self, seconds: float) -> None:
+        """Release the thread, after at most so many seconds for what is on its way in to tidy up.
+
+        Whatever is left behind is wiped at the next start.
+        """
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._free.wait(), seconds)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def read_files(self, files: Mapping[str, bytes]) -> VersionFiles:
@@ -160,18 +176,20 @@ class ModelVersions:
                 await self._run(check_new_architecture, offer.files, self._max_bytes)
             else:
                 check_fit(offer.files, live.checkpoint)
-            wanted = self._missing(offer.files, live)
-            folder = await self._run(self._make_room, wanted, offer.files if anew else None)
+            files = offer.files
+            if not anew:  # nothing has read the offered ones, and a restart would
+                settings = settings_files(live.checkpoint)
+                files = replace(files, files={**files.files, **settings})
+            wanted = self._missing(files, live)
+            folder = await self._run(self._make_room, wanted, files if anew else None)
             try:
                 with _full_disk(wanted):
                     await received(await receive(fetch, wanted, folder, self._threads))
                     blobs = _Blobs(folder, self.store, live.checkpoint)
-                    parts = VersionParts(offer.files, blobs.read)
+                    parts = VersionParts(files, blobs.read)
                     build = _build_anew if anew else _build_beside
-                    model = await self._run(build, parts, live, folder)
-                    report = await self._gate.check(
-                        model, offer.files.probes, live, offer.drift_limits
-                    )
+                    model = await self._run(_refusing, build, parts, live, folder)
+                    report = await self._gate.check(model, files.probes, live, offer.drift_limits)
                     yield StagedVersion(model, report, live, parts, folder)
             finally:
                 swapped = not self._serving.is_live(live)
@@ -317,13 +335,13 @@ class ModelVersions:
 
     @contextmanager
     def _alone(self) -> Generator[None]:
-        if self._busy:
+        if not self._free.is_set():
             raise PushAbortedError(idle=False)
-        self._busy = True
+        self._free.clear()
         try:
             yield
         finally:
-            self._busy = False
+            self._free.set()
 
     async def _run(self, work: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
@@ -342,7 +360,13 @@ class _Blobs:
         if staged.is_file():
             return staged.read_bytes()
         if self._store is not None and self._store.has(digest):
-            return self._store.blob(digest)
+            blob = self._store.blob(digest)
+            if hashlib.sha256(blob).hexdigest() == digest:
+                return blob
+            self._store.remove_blob(digest)
+            raise CheckpointError(
+                f"blob {digest} was damaged on the worker's disk and is removed; push once more"
+            )
         manifest = self._live.manifest
         if digest == manifest.tokenizer_sha256:
             return self._live.tokenizer.serialized
@@ -351,6 +375,18 @@ class _Blobs:
             if entry.sha256 == digest:
                 return tensor_bytes(tensors[name])
         raise CheckpointError(f"blob {digest} is not here")
+
+
+def _refusing(
+    build: Callable[[VersionParts, LiveModel, Staging], LiveModel],
+    parts: VersionParts,
+    live: LiveModel,
+    folder: Staging,
+) -> LiveModel:
+    try:
+        return build(parts, live, folder)
+    except CheckpointError as error:
+        raise PushRefusedError("weights", str(error)[:500]) from error
 
 
 def _build_beside(parts: VersionParts, live: LiveModel, folder: Staging) -> LiveModel:  # noqa: ARG001
@@ -386,6 +422,10 @@ def _build_anew(parts: VersionParts, live: LiveModel, folder: Staging) -> LiveMo
     except ModelError as error:
         said = str(error).replace(f"{whole}/", "").replace(str(whole), "the version")
         raise PushRefusedError("weights", said[:500]) from error
+    if checkpoint.version != parts.files.version:  # equal, but written in another way: 2.0 for 2
+        raise PushRefusedError(
+            "weights", f"what is called {parts.files.version} is another version"
+        )
     return LiveModel.of(checkpoint, live.engine.renewed(checkpoint.network))
 
 

@@ -15,6 +15,7 @@ from twinhead.v1 import inference_service_pb2
 
 from ..model.config import TaskConfig, TaskKind
 from ..model.probes import PROBE_SENTENCES, Probes
+from .answers import sigmoid
 from .batch_queue import BatchQueue
 from .engine import FloatArray
 from .errors import PushRefusedError
@@ -26,6 +27,8 @@ from .request_check import EmbeddingPlan, RequestPlan
 # In float32 another order of sums and another processor make 1e-5; narrower numbers make far more.
 _TOLERANCES = {"float32": 1e-3}
 _OTHER_TOLERANCE = 5e-2
+# Of a cosine of float32 vectors: those that are the same have one of 0.9999999.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -153,9 +156,11 @@ def _deviation(model: LiveModel, stated: Probes, job: Job) -> float:
     return largest
 
 
-def _min_cosine(new: FloatArray, live: FloatArray) -> float | None:
+def _min_cosine(new: NDArray[Any], live: NDArray[Any]) -> float | None:
     if new.shape != live.shape:
         return None
+    # Squares of large numbers are beyond float32.
+    new, live = new.astype(np.float64), live.astype(np.float64)
     lengths = np.linalg.norm(new, axis=1) * np.linalg.norm(live, axis=1)
     return float(((new * live).sum(axis=1) / np.maximum(lengths, 1e-12)).min())
 
@@ -183,7 +188,7 @@ def _labels(task: TaskConfig, job: Job) -> Iterator[NDArray[Any]]:
         if task.kind is TaskKind.SINGLE_LABEL:
             yield np.array(logits.argmax())
         else:
-            probabilities = 1 / (1 + np.exp(-logits / task.temperature))
+            probabilities = sigmoid(np.divide(logits, task.temperature, dtype=np.float32))
             yield probabilities >= np.array(task.effective_thresholds)
 
 
@@ -191,7 +196,7 @@ def _check_drift(report: GateReport, limits: DriftLimits) -> None:
     if limits.min_cosine is not None:
         if report.min_cosine is None:
             raise PushRefusedError("drift", "the embeddings have another length than the live ones")
-        if report.min_cosine < limits.min_cosine:
+        if report.min_cosine < limits.min_cosine - _ROUNDING:
             raise PushRefusedError(
                 "drift",
                 f"the embedding of a probe has a cosine of {report.min_cosine:.4f} with the live "

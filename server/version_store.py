@@ -99,7 +99,11 @@ class VersionStore:
             for part in (self._blobs, self._versions, self.staging_folder):
                 part.mkdir(parents=True, exist_ok=True)
             self._lock = (folder / "lock").open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                self._lock.close()
+                raise
         except BlockingIOError as error:
             raise StoreError(f"another worker uses the state folder {folder}") from error
         except OSError as error:
@@ -180,6 +184,10 @@ class VersionStore:
         except OSError as error:
             raise CheckpointError(f"blob {digest} in {self.folder}: {error.strerror}") from error
 
+    def remove_blob(self, digest: str) -> None:
+        """Remove a blob, so that it is asked for anew."""
+        (self._blobs / digest).unlink(missing_ok=True)
+
     def pointers(self) -> Pointers | None:
         """Which version is live; None in a new folder.
 
@@ -218,8 +226,14 @@ class VersionStore:
             staged.replace(self._blobs / digest)
         _sync_folder(self._blobs)
         if (self._versions / version).is_dir():
-            return
+            try:
+                self.read(version)
+            except CheckpointError:  # damaged: what comes now is whole
+                self._remove(version)
+            else:
+                return
         partial = self._versions / f".{version}"
+        shutil.rmtree(partial, ignore_errors=True)  # from when there was no room for it
         partial.mkdir()
         for name, content in parts.files.files.items():
             write_synced(partial / name, content)
@@ -247,7 +261,7 @@ class VersionStore:
         ids = self.ids()
         spare = [version for version in ids if version not in needed]
         for version in spare[max(0, self._keep - (len(ids) - len(spare))) :]:
-            shutil.rmtree(self._versions / version, ignore_errors=True)
+            self._remove(version)
         used: set[str] = set()
         for version in self.ids():
             try:
@@ -255,10 +269,17 @@ class VersionStore:
             except CheckpointError:  # damaged
                 if version in needed:  # which blobs are its own cannot be known
                     return
-                shutil.rmtree(self._versions / version, ignore_errors=True)
+                self._remove(version)
         for path in self._blobs.iterdir():
             if path.name not in used:
                 path.unlink(missing_ok=True)
+
+    def _remove(self, version: str) -> None:
+        # Under another name first: half a folder would be taken for the version.
+        doomed = self._versions / f".{version}"
+        shutil.rmtree(doomed, ignore_errors=True)
+        (self._versions / version).replace(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
 
 
 def write_synced(file: Path, data: Blob) -> None:

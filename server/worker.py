@@ -181,7 +181,7 @@ class Worker:
             await asyncio.to_thread(self._runner.join, deadline - time.monotonic())
         self._inference.close()
         if self._versions is not None:
-            self._versions.close()
+            await self._versions.close(_CLOSE_SECONDS)
         if self._store is not None:
             self._store.close()
         return finished

@@ -4,6 +4,7 @@ import asyncio
 
 import numpy as np
 import pytest
+from test_client import swap
 from twinhead.client import (
     AsyncClient,
     Client,
@@ -63,3 +64,33 @@ async def test_errors_are_the_same(debug_worker):
     async with AsyncClient("localhost:1") as client:
         with pytest.raises(WorkerUnavailableError):
             await client.model()
+
+
+async def test_watching_tells_the_live_model_and_then_each_swap(debug_worker):
+    async with AsyncClient(debug_worker.target) as client:
+        seen = client.watch()
+        assert await anext(seen) == await client.model()
+        for number in range(1, 4):
+            swap(debug_worker, f"debug{number}")
+        versions = [(await anext(seen)).version for _ in range(3)]
+        assert versions == ["debug1", "debug2", "debug3"]
+        # The next is waited for, and others go on meanwhile.
+        waiting = asyncio.ensure_future(anext(seen))
+        assert len(await client.infer(["w1"])) == 1
+        assert not waiting.done()
+        swap(debug_worker, "debug4")
+        assert (await waiting).version == "debug4"
+        await seen.aclose()
+
+
+async def test_watching_ends_with_an_error_when_the_worker_drains(start_debug_worker):
+    worker = start_debug_worker()
+    async with AsyncClient(worker.target) as client:
+        seen = client.watch()
+        await anext(seen)
+        assert await asyncio.to_thread(worker.drain)
+        with pytest.raises(WorkerUnavailableError, match="draining"):
+            await anext(seen)
+    async with AsyncClient("localhost:1") as client:
+        with pytest.raises(WorkerUnavailableError):
+            await anext(client.watch())

@@ -6,7 +6,8 @@ import threading
 import grpc
 import numpy as np
 import pytest
-from debug_model import expected_embedding
+from conftest import DebugWorker
+from debug_model import debug_model, expected_embedding
 from twinhead.client import (
     Client,
     InferOptions,
@@ -252,3 +253,54 @@ def test_a_stream_gives_up_when_the_worker_stays_away(start_worker):
         with pytest.raises(WorkerUnavailableError):
             for _ in stream:
                 pass
+
+
+def swap(worker: DebugWorker, version: str) -> None:
+    """Put another version into service."""
+
+    async def publish() -> None:
+        worker.worker._serving.publish(debug_model(version))
+
+    worker.run(publish())
+
+
+def test_watching_tells_the_live_model_and_then_each_swap(debug_worker):
+    with Client(debug_worker.target) as client:
+        seen = client.watch()
+        first = next(seen)
+        assert first == client.model()
+        assert first.version == "debug0"
+        for number in range(1, 4):
+            swap(debug_worker, f"debug{number}")
+        # One for each, also for those that are over when it is read.
+        assert [next(seen).version for _ in range(3)] == ["debug1", "debug2", "debug3"]
+        swap(debug_worker, "debug4")
+        assert next(seen) == client.model()
+        seen.close()
+
+
+def test_who_watches_later_is_told_what_is_live_then(debug_worker):
+    swap(debug_worker, "debug1")
+    with Client(debug_worker.target) as client:
+        seen = client.watch()
+        assert next(seen).version == "debug1"
+        swap(debug_worker, "debug2")
+        assert next(seen).version == "debug2"
+        seen.close()
+
+
+def test_watching_ends_with_an_error_when_the_worker_drains(start_debug_worker):
+    worker = start_debug_worker()
+    with Client(worker.target) as client:
+        seen = client.watch()
+        next(seen)
+        # Whoever watches does not hold the worker up: all that it has accepted is finished.
+        assert worker.drain()
+        with pytest.raises(WorkerUnavailableError, match="draining"):
+            next(seen)
+
+
+def test_nobody_is_there_to_watch():
+    with Client("localhost:1") as client:
+        with pytest.raises(WorkerUnavailableError, match="twinhead serve"):
+            next(client.watch())

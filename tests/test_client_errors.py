@@ -12,6 +12,13 @@ TRANSLATIONS = {
     server_errors.QueueFullError: errors.WorkerFullError,
     server_errors.NotServingError: errors.WorkerUnavailableError,
     server_errors.VersionNotLiveError: errors.VersionNotLiveError,
+    server_errors.PushRefusedError: errors.PushRefusedError,
+    server_errors.OtherVersionLiveError: errors.OtherVersionLiveError,
+    server_errors.BlobDamagedError: errors.PushRefusedError,
+    server_errors.PushAbortedError: errors.PushRefusedError,
+    server_errors.StoreFullError: errors.PushRefusedError,
+    server_errors.UnknownVersionError: errors.UnknownVersionError,
+    server_errors.NoCredentialsError: errors.AccessDeniedError,
     server_errors.InternalError: errors.WorkerFailedError,
 }
 
@@ -20,6 +27,58 @@ TRANSLATIONS = {
 def test_each_error_of_the_server_has_its_counterpart(kind):
     error = errors.from_status(server_errors.to_status(EXAMPLES[kind][0]), "host:1")
     assert type(error) is TRANSLATIONS[kind]
+
+
+# Of a push, a rollback, and of who may ask for either.
+ADMIN_ERRORS = [
+    server_errors.PushRefusedError("finite", "tensor w holds NaN"),
+    server_errors.OtherVersionLiveError("wanted", "other"),
+    server_errors.BlobDamagedError("aa", "bb"),
+    server_errors.PushAbortedError(idle=True),
+    server_errors.PushAbortedError(idle=False),
+    server_errors.StoreFullError(2000, 1000),
+    server_errors.UnknownVersionError("nothing"),
+    server_errors.NoCredentialsError(given=True),
+    server_errors.NoCredentialsError(given=False),
+]
+
+
+@pytest.mark.parametrize("raised", ADMIN_ERRORS, ids=lambda raised: type(raised).__name__)
+def test_errors_of_the_admin_service_keep_what_they_say(raised):
+    error = errors.from_status(server_errors.to_status(raised), "host:1")
+    assert type(error) is TRANSLATIONS[type(raised)]
+    assert str(raised) in str(error)
+    assert "host:1" in str(error)  # of several workers, the one that it comes from
+
+
+@pytest.mark.parametrize(
+    ("raised", "check"),
+    [
+        (server_errors.PushRefusedError("finite", "tensor w holds NaN"), "finite"),
+        # Not for what the version is.
+        (server_errors.BlobDamagedError("aa", "bb"), ""),
+        (server_errors.PushAbortedError(idle=False), ""),
+        (server_errors.StoreFullError(2000, 1000), ""),
+    ],
+)
+def test_a_refused_push_names_the_check_that_failed(raised, check):
+    error = errors.from_status(server_errors.to_status(raised), "host:1")
+    assert isinstance(error, errors.PushRefusedError)
+    assert error.check == check
+
+
+def test_a_full_disk_is_not_taken_for_a_full_queue():
+    full = server_errors.to_status(server_errors.StoreFullError(2000, 1000))
+    queue = server_errors.to_status(server_errors.QueueFullError(1.5))
+    assert full.code == queue.code
+    assert not isinstance(errors.from_status(full, "host:1"), errors.WorkerFullError)
+
+
+def test_a_proxy_that_lets_nobody_in_is_no_defect_of_the_worker():
+    status = Status(code=grpc.StatusCode.PERMISSION_DENIED.value[0], message="RBAC: denied")
+    error = errors.from_status(status, "host:1")
+    assert isinstance(error, errors.AccessDeniedError)
+    assert "RBAC: denied" in str(error)
 
 
 def test_details_survive():

@@ -1,6 +1,9 @@
 """The multi-head network: on a tiny BERT, and on the real MiniLM beside SentenceTransformer."""
 
+import copy
+import gc
 import itertools
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -260,6 +263,123 @@ def test_a_task_may_have_the_name_of_an_attribute(small_folder, name):
     assert again.train().heads[name].training
     assert not again.eval().heads[name].training
     assert torch.equal(outputs(again, *batch)[name], before[name])
+
+
+# --- with other tensors
+
+
+QUERY = "encoder.transformer.encoder.layer.1.attention.self.query.weight"
+REPLACED = [[], ["heads.mood.output.bias"], [QUERY], ["heads.topic.output.weight", QUERY]]
+
+
+def others(network: Network, names: Sequence[str]) -> dict[str, torch.Tensor]:
+    state = network.state_dict()
+    return {name: state[name].detach() * 2 + 1 for name in names}
+
+
+def pointers(network: Network) -> dict[str, int]:
+    named = itertools.chain(network.named_parameters(), network.named_buffers())
+    return {name: tensor.data_ptr() for name, tensor in named}
+
+
+@pytest.mark.parametrize("names", REPLACED, ids=len)
+def test_a_network_with_other_tensors_shares_the_rest(small_folder, names):
+    network = small_network(small_folder)
+    tensors = others(network, names)
+    twin = network.with_tensors(network.config, tensors)
+    found, known = pointers(twin), pointers(network)
+    # Buffers that are in no state, such as position ids, among them.
+    assert found.keys() == known.keys() > network.state_dict().keys()
+    assert {name for name in found if found[name] != known[name]} == set(names)
+    assert {name: found[name] for name in names} == {
+        name: tensor.data_ptr() for name, tensor in tensors.items()
+    }
+
+
+@pytest.mark.parametrize("names", REPLACED, ids=len)
+def test_a_network_with_other_tensors_answers_as_one_that_was_loaded_with_them(small_folder, names):
+    network = small_network(small_folder)
+    batch = padded(token_ids(LENGTHS))
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    before = outputs(network, *batch)
+    tensors = others(network, names)
+    loaded = copy.deepcopy(network)
+    loaded.load_state_dict(state | tensors)
+    twin = network.with_tensors(network.config, tensors)
+    found, wanted = outputs(twin, *batch), outputs(loaded, *batch)
+    assert {name for name in found if not torch.equal(found[name], before[name])} == {
+        name for name in found if names and (QUERY in names or f"heads.{name}." in names[0])
+    }
+    for name, values in wanted.items():
+        assert torch.equal(found[name], values)
+    # The original is as it was, bit for bit.
+    assert network.state_dict().keys() == state.keys()
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, state[name])
+    for name, values in outputs(network, *batch).items():
+        assert torch.equal(values, before[name])
+
+
+def test_a_network_with_other_tensors_has_modules_of_its_own(small_folder):
+    network = small_network(small_folder)
+    twin = network.with_tensors(network.config, {})
+    assert not set(network.modules()) & set(twin.modules())
+    twin.train()
+    assert not any(module.training for module in network.modules())
+
+
+def test_a_network_with_other_tensors_has_the_config_that_is_given(small_folder):
+    network = small_network(small_folder)
+    known = network.config
+    config = known.model_copy(update={"max_tokens": 7})
+    assert network.with_tensors(config, {}).config is config
+    assert network.config is known
+
+
+def test_other_tensors_time_and_again(small_folder):
+    """As in a worker that is given one version after another."""
+    first = small_network(small_folder)
+    batch = padded(token_ids([3, 5]))
+    second = first.with_tensors(first.config, others(first, [QUERY]))
+    third = second.with_tensors(second.config, others(second, ["heads.mood.output.bias"]))
+    back = third.with_tensors(first.config, dict(first.state_dict()))
+    assert pointers(third)[QUERY] == pointers(second)[QUERY] != pointers(first)[QUERY]
+    for name, values in outputs(first, *batch).items():
+        assert torch.equal(outputs(back, *batch)[name], values)
+
+
+@pytest.mark.parametrize(
+    "name", ["heads.weather.output.bias", "encoder.layer.1.x", "", "heads.mood"]
+)
+def test_a_tensor_that_the_network_does_not_have(small_folder, name):
+    network = small_network(small_folder)
+    tensors = others(network, [QUERY])
+    with pytest.raises(KeyError) as caught:
+        network.with_tensors(network.config, {**tensors, name: torch.ones(2)})
+    assert caught.value.args == (name,)
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 2), (2, 1), (0,), ()], ids=str)
+def test_a_tensor_of_another_shape(small_folder, shape):
+    network = small_network(small_folder)
+    before = pointers(network)
+    tensors = {**others(network, [QUERY]), "heads.mood.output.bias": torch.ones(shape)}
+    with pytest.raises(RuntimeError, match=r"heads\.mood\.output\.bias"):
+        network.with_tensors(network.config, tensors)
+    assert pointers(network) == before
+
+
+def test_a_replaced_tensor_goes_with_the_network_that_had_it(small_folder):
+    network = small_network(small_folder)
+    kept, replaced = "heads.topic.output.bias", QUERY
+    alive = {name: weakref.ref(network.get_parameter(name)) for name in (kept, replaced)}
+    twin = network.with_tensors(network.config, others(network, [replaced]))
+    gc.collect()
+    assert alive[replaced]() is network.get_parameter(replaced)
+    del network
+    gc.collect()
+    assert alive[replaced]() is None
+    assert alive[kept]() is twin.get_parameter(kept)
 
 
 # --- on the real MiniLM

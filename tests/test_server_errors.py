@@ -26,6 +26,41 @@ EXAMPLES = {
         grpc.StatusCode.FAILED_PRECONDITION,
         "VERSION_NOT_LIVE",
     ),
+    errors.PushRefusedError: (
+        errors.PushRefusedError("finite", "a tensor holds NaN"),
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "PUSH_REFUSED",
+    ),
+    errors.OtherVersionLiveError: (
+        errors.OtherVersionLiveError("a", "b"),
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "OTHER_VERSION_LIVE",
+    ),
+    errors.BlobDamagedError: (
+        errors.BlobDamagedError("a", "b"),
+        grpc.StatusCode.DATA_LOSS,
+        "BLOB_DAMAGED",
+    ),
+    errors.PushAbortedError: (
+        errors.PushAbortedError(idle=False),
+        grpc.StatusCode.ABORTED,
+        "PUSH_IN_PROGRESS",
+    ),
+    errors.StoreFullError: (
+        errors.StoreFullError(2, 1),
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "STORE_FULL",
+    ),
+    errors.UnknownVersionError: (
+        errors.UnknownVersionError("a"),
+        grpc.StatusCode.NOT_FOUND,
+        "UNKNOWN_VERSION",
+    ),
+    errors.NoCredentialsError: (
+        errors.NoCredentialsError(given=True),
+        grpc.StatusCode.UNAUTHENTICATED,
+        "NO_CREDENTIALS",
+    ),
     errors.InternalError: (
         errors.InternalError("abc"),
         grpc.StatusCode.INTERNAL,

@@ -68,7 +68,8 @@ def push_checkpoint(
         allow_new_tasks=options.allow_new_tasks,
         drift_limits=options.drift_limits,
     )
-    with ExitStack() as open_pushes, ThreadPoolExecutor(len(workers)) as threads:
+    # The pushes are closed before the threads are waited for: an interrupt then ends both at once.
+    with ThreadPoolExecutor(len(workers)) as threads, ExitStack() as open_pushes:
         pushes = {
             worker: open_pushes.enter_context(
                 open_pushes.enter_context(AdminClient(worker, token=options.token)).push(offer)

@@ -87,6 +87,11 @@ def push(
             "--publish names no live version to compare with; leave --expect, --min-cosine, "
             "--min-agreement and --probes out"
         )
+    if publish and allow_new_tasks:
+        raise click.UsageError(
+            "whether new tasks are taken from --publish is for its workers to say, with "
+            "`twinhead serve --watch-new-tasks`; leave --allow-new-tasks out"
+        )
     with one_line_errors():
         from ..client.admin_client import DriftLimits
         from ..model.checkpoint import Checkpoint
@@ -96,7 +101,7 @@ def push(
         console = Console(highlight=False, soft_wrap=True)
         checkpoint = Checkpoint.load(find(checkpoint_folder), base)
         if publish:
-            _publish(console, checkpoint, publish)
+            _publish(console, checkpoint, publish, as_json=as_json)
             return
         options = PushOptions(
             expected_live_version=expect,
@@ -104,7 +109,7 @@ def push(
             drift_limits=DriftLimits(min_cosine, min_agreement, _read_probes(probes)),
             token=read_token(token_file),
         )
-        reports = push_with_progress(checkpoint, list(dict.fromkeys(workers)), options)
+        reports = push_with_progress(checkpoint, workers, options)
     show_reports(console, checkpoint.version, reports, as_json=as_json)
     if not all(report.live for report in reports):
         sys.exit(1)
@@ -190,11 +195,17 @@ def _as_json(version: str, report: "PushReport") -> dict[str, object]:
     }
 
 
-def _publish(console: Console, checkpoint: "Checkpoint", uri: str) -> None:
+def _publish(
+    console: Console, checkpoint: "Checkpoint", uri: str, *, as_json: bool = False
+) -> None:
     from ..model.published import Published
     from ..model.version_parts import VersionParts
 
     written = Published(uri).publish(VersionParts.of(checkpoint))
+    if as_json:
+        found = {"published": uri, "version": checkpoint.version, "new_bytes": written}
+        print(json.dumps(found, ensure_ascii=False))  # noqa: T201
+        return
     console.print(
         f"{checkpoint.version} is published at {escape(uri)}, {written / 1e6:.1f} MB were new there"
     )
@@ -203,5 +214,11 @@ def _publish(console: Console, checkpoint: "Checkpoint", uri: str) -> None:
 def _read_probes(file: Path | None) -> tuple[str, ...]:
     if file is None:
         return ()
-    lines = file.read_text(encoding="utf-8").splitlines()
-    return tuple(line.strip() for line in lines if line.strip())
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise click.ClickException(f"{file} is not UTF-8 text: {error}") from error
+    probes = tuple(line.strip() for line in lines if line.strip())
+    if not probes:  # else those that come with the version would be taken in their place
+        raise click.ClickException(f"{file} holds no sentences")
+    return probes

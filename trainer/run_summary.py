@@ -77,8 +77,18 @@ class RunSummary:
     """Of each task with labelled validation rows, the figures on all of them with temperature 1:
     what temperature scaling began with."""
     best_step: int
+    """After how many steps the weights were best."""
     seconds: float
     cache: str
     """What the frozen-prefix cache did, in a sentence; empty without one."""
     environment: Mapping[str, str]
     """Releases and hardware: twinhead, torch, transformers, device, precision, processes."""
+
+    @property
+    def improved(self) -> bool:
+        """Whether validation is better than with the checkpoint that training began with.
+
+        True without one.
+        """
+        scores = {record.step: record.score for record in self.history.validations}
+        return 0 not in scores or scores[self.best_step] > scores[0]

@@ -13,6 +13,7 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -91,6 +92,10 @@ def embed(network: Network, tokenizer: Tokenizer, texts: list[str]) -> NDArray[n
     return vectors
 
 
+# Standard deviation over many texts; the others have 0.08 and more.
+_DEAD_DIMENSION = 1e-6
+
+
 def train_head(
     task: TaskConfig,
     network: Network,
@@ -125,9 +130,14 @@ def train_head(
 
     # The vectors are scaled to unit variance for the solver, and the scale folded into the weights.
     scaler = StandardScaler().fit(vectors)
+    # The encoder has dimensions that are the same for all texts, to 1e-7 and less. What is left of
+    # them must not be scaled up: their weights would be astronomic, and any other encoder's
+    # vectors, such as a fine-tuned one's, would make the logits so.
+    scale: Any = scaler.scale_
+    scale[scale < _DEAD_DIMENSION] = np.inf
     solver = LogisticRegression(C=0.1, max_iter=2000, random_state=seed)
     solver.fit(scaler.transform(vectors), labels)
-    weight = solver.coef_ / scaler.scale_
+    weight = solver.coef_ / scale
     bias = solver.intercept_ - weight @ scaler.mean_
     head = network.heads[task.name]
     with torch.no_grad():

@@ -1,5 +1,6 @@
 """`twinhead train`: a recipe becomes a checkpoint and a report."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +9,8 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from ..client.admin_client import AdminClient
+from ..client.admin_options import read_token
 from ..model.command_errors import one_line_errors
 
 if TYPE_CHECKING:  # what it imports takes a second, which --help need not wait for
@@ -57,6 +60,26 @@ if TYPE_CHECKING:  # what it imports takes a second, which --help need not wait 
     "--tensorboard/--no-tensorboard", default=True, show_default=True, help="Write its event files."
 )
 @click.option(
+    "--push",
+    "workers",
+    metavar="HOST:PORT",
+    multiple=True,
+    help="In the end, put the weights into the running worker whose admin service listens there; "
+    "may be repeated. Not done where training from a checkpoint has not improved on it.",
+)
+@click.option(
+    "--allow-new-tasks",
+    is_flag=True,
+    help="With --push: let the version have other tasks or labels than the live one.",
+)
+@click.option(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar="TWINHEAD_ADMIN_TOKEN_FILE",
+    show_envvar=True,
+    help="With --push: file with the token of the admin services, if they ask for one.",
+)
+@click.option(
     "--check", is_flag=True, help="Check the recipe and the data files' columns, and stop."
 )
 def train(
@@ -69,6 +92,9 @@ def train(
     delta: bool,
     device: str,
     tensorboard: bool,
+    workers: tuple[str, ...],
+    allow_new_tasks: bool,
+    token_file: Path | None,
     check: bool,
 ) -> None:
     """Train the encoder and the task heads of RECIPE on its data.
@@ -92,6 +118,10 @@ def train(
         from .train_progress import TrainProgress
         from .train_recipe import Observer, train_recipe
 
+        token = read_token(token_file)
+        for worker in workers:  # better known now than in an hour
+            with AdminClient(worker, token=token, timeout=10) as admin:
+                admin.versions()
         folder = output or Path("runs") / file.stem
         console = Console(stderr=True)
 
@@ -109,8 +139,30 @@ def train(
             delta=delta,
             observers=observers,
         )
-    if summary is not None:
-        _show(summary, folder)
+    if summary is None:
+        return
+    _show(summary, folder)
+    if not workers:
+        return
+    if not summary.improved:
+        click.echo("Not pushed: validation is no better than with what training began with.")
+        return
+    with one_line_errors():
+        _push(folder, workers, allow_new_tasks=allow_new_tasks, token=token)
+
+
+def _push(folder: Path, workers: Sequence[str], *, allow_new_tasks: bool, token: str) -> None:
+    from ..model.checkpoint import Checkpoint
+    from .push import PushOptions
+    from .push_command import push_with_progress, show_reports
+    from .train_recipe import CHECKPOINT
+
+    checkpoint = Checkpoint.load(folder / CHECKPOINT)
+    options = PushOptions(allow_new_tasks=allow_new_tasks, token=token)
+    reports = push_with_progress(checkpoint, list(dict.fromkeys(workers)), options)
+    show_reports(Console(highlight=False, soft_wrap=True), checkpoint.version, reports)
+    if not all(report.live for report in reports):
+        sys.exit(1)
 
 
 def _show(summary: "RunSummary", folder: Path) -> None:

@@ -133,7 +133,7 @@ def train_recipe(
             observe=observed,
             progress=progressed,
         )
-        run.resume() if resume else run.start()
+        run.resume() if resume else run.start(measure=start.checkpoint is not None)
         for observer in watching:
             observer.steps(run.steps, run.plan.steps_per_epoch, run.state.step)
             if resume:

@@ -291,6 +291,11 @@ class TrainingRun:
                 save_tensors(self._best_file(self.state.step), self._trained_tensors())
         else:
             self.state.stalled += 1
+        self._record_validation(metrics, score, best=best)
+
+    def _record_validation(
+        self, metrics: dict[str, TaskMetrics], score: float, *, best: bool
+    ) -> None:
         now = time.monotonic()
         self.state.seconds += now - self._ticked
         self._ticked = self._logged = now
@@ -349,12 +354,22 @@ class TrainingRun:
         self._logged_step = self.state.step
         self._ticked = self._logged = self._saved = time.monotonic()
 
-    def start(self) -> None:
-        """Begin anew: leftovers of an earlier run in the folder go."""
+    def start(self, *, measure: bool = False) -> None:
+        """Begin anew: leftovers of an earlier run in the folder go.
+
+        Args:
+            measure: validate before the first step, for comparison; the best weights are always
+                trained ones.
+        """
         if self.is_main:
             for file in [*self.folder.glob(_BEST), self._state_file]:
                 file.unlink(missing_ok=True)
             self.history = History.read(self.folder / "history.jsonl", -1, 0)
+        if measure:
+            self.begin_stages_that_are_due()
+            metrics = self.validate()
+            score = score_of(metrics, self.recipe.training.select)
+            self._record_validation(metrics, score, best=False)
 
     def restore_best(self) -> None:
         """Put the best weights into the network."""
