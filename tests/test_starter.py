@@ -92,7 +92,7 @@ def test_it_carries_no_encoder():
         ".md",
     }
     size = sum(path.stat().st_size for path in FOLDER.iterdir() if path.is_file())
-    assert size < 100_000
+    assert size < 200_000
 
 
 def test_it_says_how_good_it_is_and_where_it_is_from(checkpoint, description):

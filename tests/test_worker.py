@@ -13,8 +13,9 @@ from debug_model import debug_model
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from twinhead.client import Client, WorkerUnavailableError
+from twinhead.server.listen import ListenError
 from twinhead.server.settings import WorkerSettings
-from twinhead.server.worker import ListenError, Worker
+from twinhead.server.worker import Worker
 from twinhead.v1 import inference_service_pb2 as pb
 from twinhead.v1.inference_service_pb2_grpc import InferenceServiceStub
 
