@@ -44,11 +44,10 @@ PROBE_SENTENCES = (
     "i dont get why ppl like this movie lol, the plot makes 0 sense",
     "Der Zug nach München fährt heute leider nicht.",
     "これは短い文です。",
-    "If the update fails, restart the device, hold the button for ten seconds, and try the "
-    "installation again with the cable that came with it; most problems go away after that.",
-    "The old lighthouse keeper, who had not left the island for thirty years, wrote a letter to "
-    "the newspaper every week, and every week the newspaper printed it without changing a word, "
-    "so that his readers on the mainland knew more of the weather than of him.",
+    "If the update fails, restart the device, hold the button for ten seconds, and try again "
+    "with the cable that came with it.",
+    "The old lighthouse keeper wrote a letter to the newspaper every week, and every week the "
+    "newspaper printed it without changing a word.",
 )
 
 # A probe file is small beside the weights, whatever a manifest or a caller claims.

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import logging
 import tempfile
@@ -316,6 +317,8 @@ class ModelVersions:
 
     def _tidy(self, folder: Staging, swapped: bool) -> None:
         folder.discard()
+        # A refused version may hang on its error's traceback, in a circle.
+        gc.collect()
         if swapped and self.store is not None and (pointers := self.store.pointers()) is not None:
             self.store.prune({pointers.live, pointers.previous})
 

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,8 @@ from .request_check import EmbeddingPlan, RequestPlan
 # In float32 another order of sums and another processor make 1e-5; narrower numbers make far more.
 _TOLERANCES = {"float32": 1e-3}
 _OTHER_TOLERANCE = 5e-2
+# Padded tokens of one pass of probes, which callers wait for: some 30 ms on two cores.
+_PASS_TOKENS = 160
 # Of a cosine of float32 vectors: those that are the same have one of 0.9999999.
 _ROUNDING = 1e-6
 
@@ -54,12 +57,60 @@ class GateReport:
     """Share of probes with the same labels by both versions, for each task that both have."""
 
 
+@dataclass(frozen=True)
+class _Results:
+    """All that a model says of some sentences."""
+
+    embeddings: FloatArray
+    """Not normalised, [sentences, dimensions]."""
+    logits: Mapping[str, FloatArray]
+    """Of each task that answers by sentence, [sentences, logits]."""
+    token_logits: Mapping[str, Sequence[FloatArray]]
+    """Of each task that answers by token, for each sentence [tokens, labels]."""
+
+    @classmethod
+    def of(cls, jobs: Sequence[Job], order: Sequence[int]) -> "_Results":
+        """Put the results of several jobs together.
+
+        Args:
+            jobs: with some sentences each.
+            order: for each of their sentences, one after the other, its place in the results.
+        """
+        back = np.argsort(order)
+        tasks = [task.name for task in jobs[0].plan.tasks]
+        return cls(
+            embeddings=np.concatenate([job.embeddings for job in jobs])[back],
+            logits={
+                name: np.concatenate([job.logits[name] for job in jobs])[back]
+                for name in tasks
+                if name in jobs[0].logits
+            },
+            token_logits={
+                name: [_rows(jobs, name)[place] for place in back]
+                for name in tasks
+                if name in jobs[0].token_logits
+            },
+        )
+
+    def by_name(self) -> Iterator[tuple[str, Sequence[FloatArray]]]:
+        """For each sentence an array, of the embedding and of each task; see `Probes.results`."""
+        yield "embedding", list(self.embeddings)
+        for name, logits in self.logits.items():
+            yield f"task {name}", list(logits)
+        for name, by_sentence in self.token_logits.items():
+            yield f"task {name}", by_sentence
+
+
 class SemanticGate:
     """Tries versions out."""
 
     def __init__(self, queue: BatchQueue) -> None:
         """Try versions through a queue."""
         self._queue = queue
+        # The last results of each version that is still there: the live one need not run again.
+        self._known: WeakKeyDictionary[LiveModel, tuple[tuple[str, ...], _Results]] = (
+            WeakKeyDictionary()
+        )
 
     async def check(
         self, new: LiveModel, stated: Probes | None, live: LiveModel, limits: DriftLimits
@@ -75,14 +126,12 @@ class SemanticGate:
         Raises:
             PushRefusedError: naming the check that failed.
         """
-        sentences = limits.sentences or (stated.sentences if stated else PROBE_SENTENCES)
-        found = await self._run(new, sentences)
         deviation = None
         if stated is not None:
-            same = sentences is stated.sentences
-            tried = found if same else await self._run(new, stated.sentences)
-            deviation = _deviation(new, stated, tried)
-        known = await self._run(live, sentences)
+            deviation = _deviation(new, stated, await self._results(new, stated.sentences))
+        sentences = limits.sentences or (stated.sentences if stated else PROBE_SENTENCES)
+        found = await self._results(new, sentences)
+        known = await self._results(live, sentences)
         report = GateReport(
             probes=len(sentences),
             deviation=deviation,
@@ -92,7 +141,14 @@ class SemanticGate:
         _check_drift(report, limits)
         return report
 
-    async def _run(self, model: LiveModel, sentences: Sequence[str]) -> Job:
+    async def _results(self, model: LiveModel, sentences: Sequence[str]) -> _Results:
+        asked, results = self._known.get(model, ((), None))
+        if results is None or asked != tuple(sentences):
+            results = await self._run(model, sentences)
+            self._known[model] = (tuple(sentences), results)
+        return results
+
+    async def _run(self, model: LiveModel, sentences: Sequence[str]) -> _Results:
         """All results of a model for some sentences, finite ones."""
         offsets = any(task.kind is TaskKind.TOKEN for task in model.config.tasks)
         tokenized = await asyncio.to_thread(model.tokenizer, sentences, offsets=offsets)
@@ -107,7 +163,19 @@ class SemanticGate:
             token_logits=True,
             truncate=True,
         )
-        job = Job(model, plan, tokenized, 0.0)
+        jobs: list[Job] = []
+        order: list[int] = []
+        for group in _groups([len(sentence.ids) for sentence in tokenized]):
+            jobs.append(Job(model, plan, [tokenized[place] for place in group], 0.0))
+            order += group
+            await self._encode(jobs[-1])
+        results = _Results.of(jobs, order)
+        for name, rows in results.by_name():
+            if not all(bool(np.isfinite(row).all()) for row in rows):
+                raise PushRefusedError("trial", f"{name} of a probe is not finite")
+        return results
+
+    async def _encode(self, job: Job) -> None:
         try:
             await self._queue.put_when_room(job)
             await job.wait()
@@ -117,25 +185,28 @@ class SemanticGate:
         except Exception as error:
             self._queue.discard(job)
             raise PushRefusedError("trial", f"a batch of probes failed: {error!r}"[:300]) from error
-        for name, rows in _results(job):
-            if not all(bool(np.isfinite(row).all()) for row in rows):
-                raise PushRefusedError("trial", f"{name} of a probe is not finite")
-        return job
 
 
-def _results(job: Job) -> Iterator[tuple[str, Sequence[FloatArray]]]:
-    """For each sentence an array, of the embedding and of each task; see `Probes.results`."""
-    yield "embedding", list(job.embeddings)
-    for name, logits in job.logits.items():
-        yield f"task {name}", list(logits)
-    for name, by_sentence in job.token_logits.items():
-        yield f"task {name}", by_sentence
+def _groups(lengths: Sequence[int]) -> list[list[int]]:
+    """Places of sentences, in groups of like length that make short passes."""
+    groups: list[list[int]] = []
+    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
+        # The longest of a group comes last.
+        if groups and (len(groups[-1]) + 1) * lengths[place] <= _PASS_TOKENS:
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+    return groups
 
 
-def _deviation(model: LiveModel, stated: Probes, job: Job) -> float:
+def _rows(jobs: Sequence[Job], task: str) -> list[FloatArray]:
+    return [row for job in jobs for row in job.token_logits[task]]
+
+
+def _deviation(model: LiveModel, stated: Probes, results: _Results) -> float:
     tolerance = _TOLERANCES.get(model.engine.precision, _OTHER_TOLERANCE)
     expected, largest = stated.results, 0.0
-    for name, rows in _results(job):
+    for name, rows in results.by_name():
         if name not in expected or len(expected[name]) != len(rows):
             raise PushRefusedError("probes", f"the version states nothing for {name}")
         scale = max([1e-6, *(float(np.abs(row).max()) for row in expected[name] if row.size)])
@@ -166,7 +237,7 @@ def _min_cosine(new: NDArray[Any], live: NDArray[Any]) -> float | None:
 
 
 def _agreements(
-    new: LiveModel, found: Job, live: LiveModel, known: Job
+    new: LiveModel, found: _Results, live: LiveModel, known: _Results
 ) -> Iterator[tuple[str, float]]:
     live_tasks = {task.name: task for task in live.config.tasks}
     for task in new.config.tasks:
@@ -178,13 +249,13 @@ def _agreements(
         yield task.name, sum(same) / len(same)
 
 
-def _labels(task: TaskConfig, job: Job) -> Iterator[NDArray[Any]]:
+def _labels(task: TaskConfig, results: _Results) -> Iterator[NDArray[Any]]:
     """What the answer to each sentence says, in a form that can be compared."""
     if task.kind is TaskKind.TOKEN:
-        for logits in job.token_logits[task.name]:
+        for logits in results.token_logits[task.name]:
             yield logits.argmax(axis=-1)
         return
-    for logits in job.logits[task.name]:
+    for logits in results.logits[task.name]:
         if task.kind is TaskKind.SINGLE_LABEL:
             yield np.array(logits.argmax())
         else:

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gc
 import logging
 import os
 import signal
@@ -124,7 +125,12 @@ def _load(settings: WorkerSettings, store: "VersionStore | None") -> LiveModel:
     # Imports torch: in the loading thread, so that the worker answers health checks meanwhile.
     from .load_model import load_model
 
-    return load_model(settings, store)
+    model = load_model(settings, store)
+    # What is there now stays: looking for garbage in it would stop all threads for a quarter of a
+    # second, again and again.
+    gc.collect()
+    gc.freeze()
+    return model
 
 
 def _stop(stop: asyncio.Event, number: signal.Signals) -> None:

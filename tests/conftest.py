@@ -1,6 +1,7 @@
 """Real workers for the tests: processes with the starter model, and one with the debug model."""
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -20,6 +21,12 @@ from twinhead.server.worker import Worker
 ROOT = Path(__file__).resolve().parents[1]
 TWINHEAD = [sys.executable, "-m", "twinhead.client"]
 START_SECONDS = 120.0
+
+
+def pytest_collection_finish() -> None:
+    """As `twinhead serve` does when it is ready; workers in this process collect garbage, too."""
+    gc.collect()
+    gc.freeze()
 
 
 class WorkerProcess:
