@@ -7,7 +7,7 @@ BUF_VERSION := 1.75.0
 BUF := $(VENV)/buf/node_modules/.bin/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format protos bench bench-training clean
+.PHONY: help install demo test lint format protos bench bench-training bench-swap clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,13 @@ bench: $(READY)  ## Measure speed and memory: make bench TEXT=file.txt
 
 bench-training: $(READY)  ## Measure training: make bench-training DATA=folder
 	for what in speed small tokens quality; do $(BIN)/python bench/training.py $$what $(DATA); done
+
+bench-swap: $(READY)  ## Prove and measure hot swap (25 minutes): make bench-swap TEXT=file.txt DATA=folder
+	$(BIN)/python bench/hot_swap.py latency
+	$(BIN)/python bench/hot_swap.py live $(DATA)
+	$(BIN)/python bench/hot_swap.py fuzz
+	$(BIN)/python bench/hot_swap.py kills
+	$(BIN)/python bench/hot_swap.py load $(TEXT)
 
 clean:  ## Remove the environment and all that was built
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache

@@ -20,7 +20,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,12 +32,14 @@ from processes import TWINHEAD, Running, server
 from twinhead.client import AdminClient, Client, TwinheadError
 from twinhead.client.admin_client import VersionOffer
 from twinhead.model.checkpoint import Checkpoint
+from twinhead.model.probes import Probes
 from twinhead.model.starter import checkpoint_folder
 from twinhead.model.version_parts import VersionParts
 from twinhead.trainer.push import PushOptions, push_checkpoint
 
 HERE = Path(__file__)
-ROWS = 32
+# Sentences of a unary call, and of a batch on a stream.
+UNARY_ROWS, STREAM_ROWS = 8, 32
 HEADS, TOP_TWO = ("heads.",), ("heads.", "layer.4.", "layer.5.")
 ALL = ("heads.", "encoder.")
 # Largest difference between an answer and its version computed offline: the order of sums differs.
@@ -53,7 +55,9 @@ def changed(base: Checkpoint, names: Sequence[str], seed: int, by: float = 0.02)
         for name, tensor in state.items()
         if tensor.is_floating_point() and tensor.numel() > 1 and any(n in name for n in names)
     }
-    return Checkpoint.create(base.network.with_tensors(base.config, noisy), base.tokenizer)
+    made = Checkpoint.create(base.network.with_tensors(base.config, noisy), base.tokenizer)
+    # As in a checkpoint that was saved; else each push would measure them anew.
+    return replace(made, probes=Probes.measure(made.network, made.tokenizer))
 
 
 def worker_command(folder: Path, *options: str, measured: bool = False) -> list[str]:
@@ -134,14 +138,14 @@ class Load:
         for thread in self._threads:
             thread.join()
 
-    def _rows(self, rng: random.Random) -> list[int]:
-        return rng.sample(range(len(self._texts)), ROWS)
+    def _rows(self, rng: random.Random, count: int) -> list[int]:
+        return rng.sample(range(len(self._texts)), count)
 
     def _unary(self, seed: int) -> None:
         rng = random.Random(seed)
         with Client(self._target) as client:
             while not self._stop.is_set():
-                rows = self._rows(rng)
+                rows = self._rows(rng, UNARY_ROWS)
                 started = time.monotonic()
                 try:
                     result = client.infer([self._texts[row] for row in rows])
@@ -157,11 +161,11 @@ class Load:
 
         def batches():
             while not self._stop.is_set():
-                sent.append(self._rows(rng))
+                sent.append(self._rows(rng, STREAM_ROWS))
                 yield [self._texts[row] for row in sent[-1]]
 
         with Client(self._target) as client:
-            for number, result in enumerate(client.infer_stream(batches(), in_flight=4)):
+            for number, result in enumerate(client.infer_stream(batches(), in_flight=2)):
                 if isinstance(result, TwinheadError):
                     self._failed(result)
                 else:
@@ -262,9 +266,9 @@ def load(text: Path, minutes: float, quiet_minutes: float, every: float, texts: 
             f"{name}: {one * 1e3:.0f} ms without swaps, {two * 1e3:.0f} with: {two / one:.2f}x"
         )
     _show_stalls(passes, pushes)
+    tenths = [memory[len(memory) * tenth // 10] for tenth in range(10)] + memory[-1:]
     click.echo(
-        f"resident memory: {memory[0]:.0f} MiB before the swaps, {max(memory):.0f} at most, "
-        f"{memory[-1]:.0f} after the last"
+        f"resident memory at every tenth of the swaps, MiB: {[round(each) for each in tenths]}"
     )
 
 
@@ -322,9 +326,6 @@ def latency(repeats: int) -> None:
                 seconds, sizes = [], []
                 for repeat in range(repeats):
                     version = changed(base, names, 100 + repeat)
-                    # As `twinhead push` has it: the probes come with the checkpoint.
-                    version.save(folder / f"{name}-{repeat}")
-                    version = Checkpoint.load(folder / f"{name}-{repeat}")
                     started = time.monotonic()
                     (report,) = push_checkpoint(version, [worker.admin_target], PushOptions())
                     answer = client.infer(["The first answer."]).model_version

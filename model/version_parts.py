@@ -256,16 +256,19 @@ def _at_most_modules(count: int) -> Generator[None]:
 
 
 def to_tensor(data: Blob, entry: TensorEntry) -> torch.Tensor:
-    """The tensor of a blob, in memory of its own.
+    """The tensor of a blob, in memory of its own; that of a bytearray is taken over.
 
     Raises:
         CheckpointError: the blob is not as long as the tensor.
     """
     if len(data) != entry.size:
         raise CheckpointError(f"a tensor of {entry.size} bytes has a blob of {len(data)}")
+    if not data:
+        return torch.empty(entry.shape, dtype=entry.torch_dtype)
+    if isinstance(data, bytearray):  # nobody else's: it need not be copied
+        return torch.frombuffer(data, dtype=entry.torch_dtype).reshape(entry.shape)
     tensor = torch.empty(entry.shape, dtype=entry.torch_dtype)
-    if data:
-        tensor_bytes(tensor)[:] = data
+    tensor_bytes(tensor)[:] = data
     return tensor
 
 

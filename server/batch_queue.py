@@ -84,6 +84,16 @@ class BatchQueue:
             raise QueueFullError(self._retry_seconds())
         self._add(job)
 
+    def put_first(self, job: Job) -> None:
+        """Take a small job of the worker's own in, before all others, and whether there is room.
+
+        Callers wait for it no longer than for a pass of its size.
+        """
+        with self._changed:
+            self._add(job)
+            if job in self._turns:
+                self._turns = {job: self._turns.pop(job), **self._turns}
+
     async def put_when_room(self, job: Job) -> None:
         """Take a job in as soon as there is room; those who wait are served in turn."""
         if not self._waiters and self._fits(job, self._max_stream_tokens):

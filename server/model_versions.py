@@ -5,6 +5,8 @@ import contextlib
 import gc
 import hashlib
 import logging
+import os
+import shutil
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
@@ -14,9 +16,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import torch
+
 from ..model.checkpoint import Checkpoint
 from ..model.errors import CheckpointError, ModelError
-from ..model.manifest import manifest_name, named_tensors, tensor_bytes
+from ..model.manifest import TensorEntry, manifest_name, named_tensors, tensor_bytes
 from ..model.version_parts import (
     Blob,
     VersionFiles,
@@ -34,14 +38,19 @@ from .errors import (
     StoreFullError,
     UnknownVersionError,
 )
+from .free_memory import return_memory
 from .live_model import LiveModel, Serving
 from .semantic_gate import DriftLimits, GateReport, SemanticGate
-from .version_store import Pointers, Staging, VersionStore, free_bytes, is_full
+from .version_store import Pointers, Staging, VersionStore, free_bytes, is_full, read_blob
 from .weight_checks import check_finite, check_fit, check_new_architecture, fits
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+# Without a state folder: where blobs are until they are loaded. The number of the process follows,
+# so that what a killed worker leaves is found by the next.
+_TEMPORARY = "twinhead-push-"
 
 
 @dataclass(frozen=True)
@@ -181,15 +190,14 @@ class ModelVersions:
             if not anew:  # nothing has read the offered ones, and a restart would
                 settings = settings_files(live.checkpoint)
                 files = replace(files, files={**files.files, **settings})
-            wanted = self._missing(files, live)
+            wanted = self._missing(files)
             folder = await self._run(self._make_room, wanted, files if anew else None)
             try:
                 with _full_disk(wanted):
                     await received(await receive(fetch, wanted, folder, self._threads))
-                    blobs = _Blobs(folder, self.store, live.checkpoint)
+                    blobs = _Blobs(folder, self.store, self._in_memory())
                     parts = VersionParts(files, blobs.read)
-                    build = _build_anew if anew else _build_beside
-                    model = await self._run(_refusing, build, parts, live, folder)
+                    model = await self._run(_build, parts, live, None if anew else blobs, folder)
                     report = await self._gate.check(model, files.probes, live, offer.drift_limits)
                     yield StagedVersion(model, report, live, parts, folder)
             finally:
@@ -295,9 +303,14 @@ class ModelVersions:
             provenance=model.checkpoint.provenance,
         )
 
-    def _missing(self, files: VersionFiles, live: LiveModel) -> dict[str, int | None]:
-        manifest = live.checkpoint.manifest
-        known = {entry.sha256 for entry in manifest.tensors.values()} | {manifest.tokenizer_sha256}
+    def _in_memory(self) -> "list[Checkpoint]":
+        models = (self._serving.model(), self._serving.previous)
+        return [model.checkpoint for model in models if model is not None]
+
+    def _missing(self, files: VersionFiles) -> dict[str, int | None]:
+        manifests = [checkpoint.manifest for checkpoint in self._in_memory()]
+        known = {entry.sha256 for each in manifests for entry in each.tensors.values()}
+        known |= {manifest.tokenizer_sha256 for manifest in manifests}
         return {
             digest: size
             for digest, size in files.blobs.items()
@@ -313,12 +326,16 @@ class ModelVersions:
             raise StoreFullError(needed, free)
         if self.store:
             return Staging(place / str(time.monotonic_ns()))
-        return Staging(Path(tempfile.mkdtemp(prefix="twinhead-push-")))
+        for left in place.glob(f"{_TEMPORARY}*"):
+            if not _runs(left.name.removeprefix(_TEMPORARY).partition("-")[0]):
+                shutil.rmtree(left, ignore_errors=True)
+        return Staging(Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{os.getpid()}-")))
 
     def _tidy(self, folder: Staging, swapped: bool) -> None:
         folder.discard()
         # A refused version may hang on its error's traceback, in a circle.
         gc.collect()
+        return_memory()
         if swapped and self.store is not None and (pointers := self.store.pointers()) is not None:
             self.store.prune({pointers.live, pointers.previous})
 
@@ -351,53 +368,65 @@ class ModelVersions:
 
 
 class _Blobs:
-    """Where the blobs of a staged version are: just come, kept, or in the live version."""
+    """Where the blobs of a staged version are: just come, kept on disk, or in memory."""
 
-    def __init__(self, folder: Staging, store: VersionStore | None, live: Checkpoint) -> None:
+    def __init__(
+        self, folder: Staging, store: VersionStore | None, in_memory: Sequence[Checkpoint]
+    ) -> None:
         self._folder = folder
         self._store = store
-        self._live = live
+        self._tokenizers = {each.manifest.tokenizer_sha256: each.tokenizer for each in in_memory}
+        self._tensors: dict[str, torch.Tensor] = {}
+        for checkpoint in in_memory:
+            tensors = named_tensors(checkpoint.network)
+            for name, entry in checkpoint.manifest.tensors.items():
+                self._tensors.setdefault(entry.sha256, tensors[name])
 
     def read(self, digest: str) -> Blob:
+        """The bytes of a blob."""
         staged = self._folder.path(digest)
         if staged.is_file():
-            return staged.read_bytes()
-        if self._store is not None and self._store.has(digest):
-            blob = self._store.blob(digest)
-            if hashlib.sha256(blob).hexdigest() == digest:
-                return blob
+            return read_blob(staged)
+        if digest in self._tokenizers:
+            return self._tokenizers[digest].serialized
+        if digest in self._tensors:
+            return tensor_bytes(self._tensors[digest])
+        if self._store is None:
+            raise CheckpointError(f"blob {digest} is not here")
+        blob = self._store.blob(digest)
+        if hashlib.sha256(blob).hexdigest() != digest:
             self._store.remove_blob(digest)
             raise CheckpointError(
                 f"blob {digest} was damaged on the worker's disk and is removed; push once more"
             )
-        manifest = self._live.manifest
-        if digest == manifest.tokenizer_sha256:
-            return self._live.tokenizer.serialized
-        tensors = named_tensors(self._live.network)
-        for name, entry in manifest.tensors.items():
-            if entry.sha256 == digest:
-                return tensor_bytes(tensors[name])
-        raise CheckpointError(f"blob {digest} is not here")
+        return blob
+
+    def tensor(self, entry: TensorEntry) -> torch.Tensor:
+        """A tensor: that of a version in memory where one has it."""
+        known = self._tensors.get(entry.sha256)
+        fits = known is not None and known.shape == entry.shape
+        if known is not None and fits and known.dtype == entry.torch_dtype:
+            return known
+        return to_tensor(self.read(entry.sha256), entry)
 
 
-def _refusing(
-    build: Callable[[VersionParts, LiveModel, Staging], LiveModel],
-    parts: VersionParts,
-    live: LiveModel,
-    folder: Staging,
+def _build(
+    parts: VersionParts, live: LiveModel, blobs: _Blobs | None, folder: Staging
 ) -> LiveModel:
+    """Load a version; beside the live one if there are `blobs` of its architecture."""
     try:
-        return build(parts, live, folder)
+        if blobs is not None:
+            return _build_beside(parts.files, live, blobs)
+        return _build_anew(parts, live, folder)
     except CheckpointError as error:
         raise PushRefusedError("weights", str(error)[:500]) from error
 
 
-def _build_beside(parts: VersionParts, live: LiveModel, folder: Staging) -> LiveModel:  # noqa: ARG001
-    """A version of the live one's architecture: it shares all tensors that are the same."""
+def _build_beside(files: VersionFiles, live: LiveModel, blobs: _Blobs) -> LiveModel:
+    """A version of the live one's architecture: it shares all tensors that are in memory."""
     network, known = live.checkpoint.network, live.checkpoint.manifest.tensors
-    files = parts.files
     changed = {
-        name: to_tensor(parts.read(entry.sha256), entry)
+        name: blobs.tensor(entry)
         for name, entry in files.manifest.tensors.items()
         if entry.sha256 != known[name].sha256
     }
@@ -440,6 +469,17 @@ def _full_disk(wanted: dict[str, int | None]) -> Generator[None]:
         if is_full(error):
             raise StoreFullError(sum(size or 0 for size in wanted.values()), 0) from error
         raise
+
+
+def _runs(process: str) -> bool:
+    """Whether the process that has left something behind may still need it."""
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except OSError:  # somebody else's
+        pass
+    return True
 
 
 def _check_expected(expected: str, live: LiveModel) -> None:

@@ -1,7 +1,7 @@
 """Runs probe sentences through a version before it goes live.
 
-The probes are jobs of the batch queue like those of callers: the runner takes them between other
-micro-batches, and they warm the new weights on the way.
+The probes are jobs of the batch queue like those of callers, but small ones that go first: the
+runner takes them between other micro-batches, and they warm the new weights on the way.
 """
 
 import asyncio
@@ -177,7 +177,7 @@ class SemanticGate:
 
     async def _encode(self, job: Job) -> None:
         try:
-            await self._queue.put_when_room(job)
+            self._queue.put_first(job)
             await job.wait()
         except asyncio.CancelledError:
             self._queue.discard(job)

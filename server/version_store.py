@@ -180,7 +180,7 @@ class VersionStore:
             CheckpointError: it cannot be read.
         """
         try:
-            return (self._blobs / digest).read_bytes()
+            return read_blob(self._blobs / digest)
         except OSError as error:
             raise CheckpointError(f"blob {digest} in {self.folder}: {error.strerror}") from error
 
@@ -280,6 +280,16 @@ class VersionStore:
         shutil.rmtree(doomed, ignore_errors=True)
         (self._versions / version).replace(doomed)
         shutil.rmtree(doomed, ignore_errors=True)
+
+
+def read_blob(file: Path) -> bytearray:
+    """All bytes of a file, which are the caller's own: a tensor can be made of them as they are."""
+    data = bytearray(file.stat().st_size)
+    with file.open("rb", buffering=0) as stream:
+        view, read = memoryview(data), 0
+        while count := stream.readinto(view[read:]):
+            read += count
+    return data[:read] if read < len(data) else data
 
 
 def write_synced(file: Path, data: Blob) -> None:

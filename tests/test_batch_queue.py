@@ -62,6 +62,15 @@ async def test_a_pool_within_the_budget_is_one_batch():
     assert [len(batch) for batch in take_all(queue, 40)] == [4]
 
 
+async def test_the_workers_own_jobs_go_first_and_need_no_room():
+    queue = BatchQueue(100)
+    queue.put(job_of(30, 30, 30))
+    own = job_of(20, model=OTHER)
+    queue.put_first(own)
+    assert queue.tokens == 110
+    assert take_all(queue, 60)[0] == [(own, 0)]
+
+
 async def test_jobs_take_turns():
     queue = BatchQueue(1000)
     bulk, small, other = job_of(*[30] * 10), job_of(2), job_of(9, 9)

@@ -2,7 +2,10 @@
 
 import errno
 import gc
+import os
 import random
+import subprocess
+import sys
 import threading
 import weakref
 from pathlib import Path
@@ -217,6 +220,12 @@ def test_without_a_state_folder_nothing_is_written(base, tmp_path, start_debug_w
     places = tmp_path / "temporary"
     places.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(places))
+    # What a killed worker has left, and what another one is using.
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    (places / f"twinhead-push-{ended.pid}-abc").mkdir()
+    used = places / f"twinhead-push-{os.getpid()}-other"
+    used.mkdir()
     worker = swapped.start_small(start_debug_worker, tmp_path)
     versions = [swapped.changed(base, seed=seed) for seed in (1, 2)]
     with AdminClient(worker.admin_target) as admin:
@@ -229,7 +238,7 @@ def test_without_a_state_folder_nothing_is_written(base, tmp_path, start_debug_w
         assert not found.lasting
         with pytest.raises(UnknownVersionError):
             admin.activate(base.version)
-        wait_until(lambda: not list(places.iterdir()))
+        wait_until(lambda: list(places.iterdir()) == [used])
 
 
 def test_other_tasks_are_taken_only_when_that_is_asked_for(admin, client, base):

@@ -430,20 +430,19 @@ async def test_callers_get_answers_by_the_live_version(bench, failing):
     assert bench.queue.tokens == 0
 
 
-async def test_probes_wait_for_room_like_streams():
+async def test_probes_go_before_callers_also_where_there_is_no_room():
     queue = BatchQueue(8)
-    live = model_of()
+    live, new = model_of(), model_of()
     waiting = Job(live, PLAN, live.tokenizer(["w1 w2 w3 w4 w5 w6"]), 0.0)
-    queue.put(waiting)
-    check = asyncio.create_task(SemanticGate(queue).check(model_of(), None, live, DriftLimits()))
-    await asyncio.to_thread(wait_until, lambda: queue._waiters)
-    assert queue.tokens == 8
-    runner = BatchRunner(queue, 64)
-    runner.start()
-    await waiting.wait()
-    assert (await check).probes == len(PROBE_SENTENCES)
-    queue.close()
-    await asyncio.to_thread(runner.join, 10)
+    queue.put(waiting)  # which fills it
+    check = asyncio.create_task(SemanticGate(queue).check(new, None, live, DriftLimits()))
+    await asyncio.to_thread(wait_until, lambda: queue.tokens > 8)
+    first = queue.take(64)
+    assert first.model is new
+    assert queue.take(64).model is live  # the next group of probes comes when this one is done
+    check.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await check
 
 
 async def test_a_caller_who_leaves_takes_the_probes_along():

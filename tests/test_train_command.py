@@ -4,7 +4,10 @@ import subprocess
 
 import pytest
 import trained
+from conftest import TWINHEAD
 from twinhead.client import Client
+from twinhead.model.checkpoint import Checkpoint
+from twinhead.server.load_model import load_model
 from twinhead.trainer.read_recipe import RECIPES
 
 
@@ -81,3 +84,66 @@ def test_recipes_that_come_along_are_found_by_name(tmp_path):
 @pytest.mark.parametrize("option", ["--device=tpu", "--unknown"])
 def test_wrong_usage_is_told(tmp_path, option):
     assert trained.run(trained.write_recipe(tmp_path), tmp_path / "run", option).returncode == 2
+
+
+@pytest.fixture
+def first(tmp_path):
+    """A first run's checkpoint, trained for a moment."""
+    recipe = trained.write_recipe(tmp_path / "first")
+    trained.train_here(recipe, tmp_path / "first" / "run", "training.epochs=1")
+    return tmp_path / "first" / "run" / "checkpoint"
+
+
+@pytest.fixture
+def serving(first, start_debug_worker):
+    return start_debug_worker(load=load_model, model=str(first), device="cpu", threads=1)
+
+
+def test_what_was_trained_goes_live(tmp_path, first, serving):
+    recipe = trained.onward(trained.write_recipe(tmp_path / "second"), first)
+    done = trained.run(
+        recipe, tmp_path / "run", "--set", "training.epochs=4", "--push", serving.admin_target
+    )
+    assert done.returncode == 0, done.stderr
+    before = serving.model.version
+    live = Checkpoint.load(tmp_path / "run" / "checkpoint").version
+    assert f"{live} is live, after {before}" in done.stdout
+    with Client(serving.target) as client:
+        assert client.infer(["the quick fox"]).model_version == live
+
+
+def test_what_is_no_better_than_what_it_began_with_is_not_pushed(tmp_path, first, serving):
+    recipe = trained.onward(trained.write_recipe(tmp_path / "second"), first)
+    unlearning = ("training.learning_rate=1e-9", "training.head_learning_rate=1e-9")
+    settings = [part for setting in unlearning for part in ("--set", setting)]
+    done = trained.run(recipe, tmp_path / "run", *settings, "--push", serving.admin_target)
+    assert done.returncode == 0, done.stderr
+    assert "Not pushed: validation is no better than with what training began with" in done.stdout
+    with Client(serving.target) as client:
+        assert client.model().version == serving.model.version
+
+
+def test_a_worker_that_is_not_there_is_told_before_training(tmp_path):
+    recipe = trained.write_recipe(tmp_path)
+    done = trained.run(recipe, tmp_path / "run", "--push", "localhost:1")
+    assert done.returncode == 1
+    assert "no worker answers at localhost:1" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_tasks_than_the_workers_are_pushed_only_when_that_is_said(tmp_path, start_worker):
+    recipe = trained.write_recipe(tmp_path)
+    worker = start_worker()
+    refused = trained.run(recipe, tmp_path / "run", "--push", worker.admin_target)
+    assert refused.returncode == 1
+    assert "--allow-new-tasks" in refused.stdout
+    # What was trained is not lost.
+    where = ("--worker", worker.admin_target, "--allow-new-tasks")
+    pushed = subprocess.run(
+        [*TWINHEAD, "push", str(tmp_path / "run" / "checkpoint"), *where],
+        capture_output=True,
+        text=True,
+    )
+    assert pushed.returncode == 0, pushed.stderr
+    with Client(worker.target) as client:
+        assert set(client.infer(["the quick fox"]).tasks) == {"topic", "mood"}

@@ -22,15 +22,6 @@ def first(tmp_path_factory):
     return recipe, folder / "run", summary
 
 
-def onward(folder, checkpoint, first_recipe):
-    """A recipe that goes on from a checkpoint."""
-    text = first_recipe.read_text()
-    start, end = text.index("[model]"), text.index("[[data]]")
-    recipe = first_recipe.with_name("onward.toml")
-    recipe.write_text(text[:start] + f'[model]\ncheckpoint = "{checkpoint}"\n\n' + text[end:])
-    return recipe
-
-
 def test_it_leaves_a_checkpoint_with_its_figures_a_card_and_a_report(first):
     _, output, summary = first
     checkpoint = Checkpoint.load(output / "checkpoint")
@@ -56,7 +47,7 @@ def test_it_leaves_a_checkpoint_with_its_figures_a_card_and_a_report(first):
 def test_what_is_frozen_is_the_same_to_the_bit(first, tmp_path, rules, changed, cache):
     recipe, output, _ = first
     trained.train_here(
-        onward(tmp_path, output / "checkpoint", recipe),
+        trained.onward(recipe, output / "checkpoint"),
         tmp_path / "run",
         f"freezing.freeze={json.dumps(rules)}",
         f"freezing.cache={cache}",
@@ -78,7 +69,7 @@ def test_a_part_that_is_frozen_later_stays_as_it_was_then(first, tmp_path):
         'freezing.stages=[{epoch=1,freeze=["encoder"]}]',
         "training.select=mood",
     ]
-    going_on = onward(tmp_path, output / "checkpoint", recipe)
+    going_on = trained.onward(recipe, output / "checkpoint")
     # The first epoch is the same in both, as the rate is constant; then the encoder rests.
     constant = ["training.decay=constant", "training.warmup=0"]
     for epochs, name in ((2, "two"), (3, "three")):
@@ -97,7 +88,7 @@ def test_a_part_that_is_frozen_later_stays_as_it_was_then(first, tmp_path):
 
 def test_a_delta_holds_only_what_changed(first, tmp_path):
     recipe, output, _ = first
-    going_on = onward(tmp_path, output / "checkpoint", recipe)
+    going_on = trained.onward(recipe, output / "checkpoint")
     options = ['freezing.freeze=["encoder"]']
     trained.train_here(going_on, tmp_path / "delta", *options, delta=True)
     trained.train_here(going_on, tmp_path / "whole", *options)
@@ -163,14 +154,14 @@ def test_folders_that_will_not_do_are_refused(first, tmp_path):
         trained.train_here(recipe, tmp_path / "other", force=True)
     with pytest.raises(RunError, match="would be replaced"):
         trained.train_here(
-            onward(tmp_path, output / "checkpoint", recipe), output, force=True, delta=True
+            trained.onward(recipe, output / "checkpoint"), output, force=True, delta=True
         )
     assert Checkpoint.load(output / "checkpoint")
 
 
 def test_bad_rows_and_rules_are_told_before_anything_is_written(first, tmp_path):
     recipe, output, _ = first
-    going_on = onward(tmp_path, output / "checkpoint", recipe)
+    going_on = trained.onward(recipe, output / "checkpoint")
     for setting in ('freezing.freeze=["top:9"]', 'freezing.stages=[{freeze=["head:x"]}]'):
         with pytest.raises(RecipeError, match="freezing"):
             trained.train_here(going_on, tmp_path / "run", setting)
@@ -250,7 +241,7 @@ def test_observers_are_told_everything(tmp_path):
 def test_the_best_weights_come_back_whole_although_later_stages_trained_more(first, tmp_path):
     recipe, output, _ = first
     summary = trained.train_here(
-        onward(tmp_path, output / "checkpoint", recipe),
+        trained.onward(recipe, output / "checkpoint"),
         tmp_path / "run",
         'freezing.freeze=["encoder"]',
         "freezing.stages=[{epoch=1,freeze=[]}]",
@@ -268,7 +259,7 @@ def test_the_best_weights_come_back_whole_although_later_stages_trained_more(fir
 
 def test_batches_of_frozen_heads_alone_move_nothing(first, tmp_path):
     recipe, output, _ = first
-    going_on = onward(tmp_path, output / "checkpoint", recipe)
+    going_on = trained.onward(recipe, output / "checkpoint")
     frozen = ['freezing.freeze=["encoder","head:topic"]', "training.epochs=1"]
     alone = [*frozen, "data.moods.limit=1", "sampling.schedule=alternating"]
     summary = trained.train_here(going_on, tmp_path / "run", *alone)
@@ -306,7 +297,7 @@ def test_losses_are_told_as_means_over_the_rows(tmp_path):
 def test_a_checkpoint_goes_on_with_rows_of_some_of_its_tasks(first, tmp_path):
     """The other head gets no gradient, and its bits stay."""
     recipe, output, _ = first
-    going_on = onward(tmp_path, output / "checkpoint", recipe)
+    going_on = trained.onward(recipe, output / "checkpoint")
     text = going_on.read_text()
     start = text.index('[[data]]\nname = "topics"')
     end = text.index('[[data]]\nname = "moods"')

@@ -79,6 +79,15 @@ save_minutes = 0
     return recipe
 
 
+def onward(recipe: Path, checkpoint: Path) -> Path:
+    """The recipe, to go on from a checkpoint; beside it, because of its data."""
+    text = recipe.read_text(encoding="utf-8")
+    file = recipe.with_name("onward.toml")
+    begin = f'[model]\ncheckpoint = "{checkpoint}"\n\n'
+    file.write_text(begin + text[text.index("[[data]]") :], encoding="utf-8")
+    return file
+
+
 def command(recipe: Path, output: Path, *options: str) -> list[str]:
     """`twinhead train` as it would be typed."""
     start = [sys.executable, "-m", "twinhead.client", "train", str(recipe)]
