@@ -35,9 +35,11 @@ class WorkerProcess:
     def __init__(self, folder: Path, *options: str, port: int = 0) -> None:
         self.log = folder / f"worker-{time.monotonic_ns()}.log"
         port_file = folder / f"port-{time.monotonic_ns()}"
+        # The admin service's own default is the port after `port`, which may be anybody's.
+        ports = ["--port", str(port), "--admin-port", "0", "--port-file", str(port_file)]
         with self.log.open("wb") as stream:
             self.process = subprocess.Popen(
-                [*TWINHEAD, "serve", "--port", str(port), "--port-file", str(port_file), *options],
+                [*TWINHEAD, "serve", *ports, *options],
                 stdout=stream,
                 stderr=stream,
                 env={**os.environ, "HF_HUB_OFFLINE": "1"},
