@@ -25,6 +25,10 @@ START_SECONDS = 120.0
 
 def pytest_collection_finish() -> None:
     """As `twinhead serve` does when it is ready; workers in this process collect garbage, too."""
+    # What the first model would load else, and each collection look through.
+    import twinhead.server.load_model
+    import twinhead.server.model_versions  # noqa: F401
+
     gc.collect()
     gc.freeze()
 

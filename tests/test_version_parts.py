@@ -218,12 +218,19 @@ def test_a_tensor_of_its_blob(dtype, shape):
     entry = TensorEntry(dtype=dtype, shape=shape, sha256="0" * 64)
     wanted = torch.arange(torch.Size(shape).numel()).reshape(shape).to(entry.torch_dtype)
     data = bytearray(tensor_bytes(wanted))
-    found = to_tensor(data, entry)
-    assert found.dtype == wanted.dtype
-    assert torch.equal(found, wanted)
-    # In memory of its own: what is received next may take the buffer's place.
-    data[:] = bytes(len(data))
-    assert torch.equal(found, wanted)
+    for blob in (bytes(data), memoryview(data), data):
+        found = to_tensor(blob, entry)
+        assert found.dtype == wanted.dtype
+        assert torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize(("kind", "own"), [(memoryview, True), (lambda data: data, False)])
+def test_only_a_bytearray_is_taken_over(kind, own):
+    entry = TensorEntry(dtype="uint8", shape=(3,), sha256="0" * 64)
+    data = bytearray(b"abc")
+    found = to_tensor(kind(data), entry)
+    data[0] = 0
+    assert bool(found[0] == ord("a")) is own
 
 
 @pytest.mark.parametrize("size", [0, 7, 9, 16])
