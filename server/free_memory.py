@@ -1,7 +1,6 @@
 """Gives memory that is free back to the system."""
 
 import ctypes
-import ctypes.util
 from functools import cache
 from typing import Any
 
@@ -20,6 +19,8 @@ def return_memory() -> None:
 
 @cache
 def _c_library() -> Any:
-    name = ctypes.util.find_library("c")
-    library = ctypes.CDLL(name) if name else None
+    try:
+        library = ctypes.CDLL(None)  # what this process has loaded
+    except (OSError, TypeError):
+        return None
     return library if hasattr(library, "malloc_trim") else None
