@@ -4,6 +4,7 @@ In this form a version travels to workers and lies in their stores: a blob that 
 is neither sent nor written again.
 """
 
+import errno
 import json
 import re
 import threading
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn.modules.module import register_module_module_registration_hook
@@ -31,7 +33,7 @@ from .checkpoint import (
 from .config import ModelConfig
 from .encoder import Encoder
 from .errors import CheckpointError, ConfigError
-from .manifest import Manifest, TensorEntry, config_digest, named_tensors, tensor_bytes
+from .manifest import Manifest, TensorEntry, canonical, config_digest, named_tensors, tensor_bytes
 from .network import Network
 from .probes import Probes
 from .tokenizer import TOKENIZER, TOKENIZER_CONFIG
@@ -88,6 +90,10 @@ class VersionFiles:
             if name in files:
                 _parse_object(name, files)
         description = check_description(_parse_object(DESCRIPTION, files), DESCRIPTION)
+        try:  # half a surrogate pair is JSON, and cannot be told to anybody
+            canonical([description["metrics"], description["provenance"]])
+        except (ValueError, RecursionError) as error:
+            raise CheckpointError(f"{DESCRIPTION}: metrics or provenance: {error}"[:300]) from error
         if description["base"] is not None:
             raise CheckpointError(f"{DESCRIPTION}: a version in parts is whole, it has no base")
         try:
@@ -173,9 +179,26 @@ def write_folder(folder: Path, parts: VersionParts) -> None:
             for name, entry in files.manifest.tensors.items()
             if name.startswith(prefix)
         }
-        save_file(tensors, folder / file)
+        try:
+            save_file(tensors, folder / file)
+        except SafetensorError as error:  # how the library tells a full disk
+            raise OSError(errno.ENOSPC, str(error)) from error
 
 
+# Others may be served from a folder. Here settings come from elsewhere, and some families' code
+# takes memory for what they say before anything can be looked at.
+_MODEL_TYPES = {
+    "bert",
+    "camembert",
+    "deberta",
+    "deberta-v2",
+    "distilbert",
+    "electra",
+    "modernbert",
+    "mpnet",
+    "roberta",
+    "xlm-roberta",
+}
 # With these, transformers loads code, or kernels, from wherever they say.
 _CODE_SETTINGS = {
     "_attn_implementation",
@@ -199,6 +222,11 @@ def expected_shapes(files: VersionFiles) -> dict[str, tuple[int, ...]]:
     from transformers import AutoConfig, AutoModel
 
     settings = _parse_object(ENCODER_CONFIG, files.files)
+    if str(settings.get("model_type")) not in _MODEL_TYPES:
+        known = ", ".join(sorted(_MODEL_TYPES))
+        raise CheckpointError(
+            f"{ENCODER_CONFIG} describes no encoder of a family that is taken: {known}"
+        )
     for key in _CODE_SETTINGS & settings.keys():
         raise CheckpointError(f"{ENCODER_CONFIG}: {key} would load code, and is not taken")
     tensors = len(files.manifest.tensors)

@@ -81,6 +81,8 @@ class _Blob:
     def take(self, chunk: Chunk) -> None:
         if chunk.sha256 != self._expected:
             raise _invalid(f"blob {self._expected} was to come, {chunk.sha256[:64]!r} did")
+        if not chunk.data and not chunk.last:  # else a push need never end
+            raise _invalid(f"an empty chunk came of blob {self._expected}")
         self.received += len(chunk.data)
         if self.received > (TOKENIZER_BYTES if self._size is None else self._size):
             raise _invalid(f"more bytes came of blob {self._expected} than it has")

@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 DOMAIN = "twinhead"
 Context = grpc.aio.ServicerContext[Any, Any]
 """The context of a call."""
+# Three times that in a header, and once more in the details: under the 8 KiB that clients take.
+_TEXT_BYTES = 1500
 _STATUS_DETAILS_KEY = "grpc-status-details-bin"
 
 
@@ -151,8 +153,12 @@ class BlobDamagedError(ServiceError):
     code = grpc.StatusCode.DATA_LOSS
     reason = "BLOB_DAMAGED"
 
-    def __init__(self, expected: str, found: str) -> None:
-        super().__init__(f"blob {expected} arrived with other bytes, of SHA-256 {found}")
+    def __init__(self, expected: str, found: str = "") -> None:
+        super().__init__(
+            f"blob {expected} arrived with other bytes, of SHA-256 {found}"
+            if found
+            else f"blob {expected} was damaged on the worker's disk and is removed; push once more"
+        )
 
 
 class PushAbortedError(ServiceError):
@@ -233,11 +239,18 @@ def translate(error: Exception) -> ServiceError:
 def to_status(error: ServiceError) -> Status:
     """The error as `google.rpc.Status`, with its `ErrorInfo` first among the details."""
     number: int = error.code.value[0]
-    status = Status(code=number, message=str(error))
+    status = Status(code=number, message=_short(str(error)))
     info = ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata())
     for detail in (info, *error.details()):
         status.details.add().Pack(detail)
     return status
+
+
+def _short(text: str) -> str:
+    """A text that fits into a status, which travels in headers, and there in percents."""
+    if len(text.encode()) <= _TEXT_BYTES:
+        return text
+    return text.encode()[:_TEXT_BYTES].decode(errors="ignore") + "..."
 
 
 async def abort(context: Context, error: Exception) -> NoReturn:

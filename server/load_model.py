@@ -84,8 +84,11 @@ def _kept(store: VersionStore, version: str) -> Checkpoint | None:
         with tempfile.TemporaryDirectory(dir=store.staging_folder) as folder:
             write_folder(Path(folder, "checkpoint"), store.parts(version))
             checkpoint = Checkpoint.load(Path(folder, "checkpoint"))
-    except (ModelError, OSError) as error:
+    except OSError as error:  # it may pass, and the version may be whole
+        raise StoreError(f"version {version} in {store.folder}: {error.strerror}") from error
+    except ModelError as error:
         logger.error("version %s was live, but cannot be loaded: %s", version, error)
+        store.remove_damaged(version)
         return None
     logger.info("version %s was live when the worker stopped, and is again", version)
     return checkpoint

@@ -31,6 +31,7 @@ from ..model.version_parts import (
 )
 from .blob_receiver import Fetch, receive
 from .errors import (
+    BlobDamagedError,
     InvalidRequestError,
     OtherVersionLiveError,
     PushAbortedError,
@@ -143,8 +144,8 @@ class ModelVersions:
         if self.store is None:
             return
         try:
-            await self._run(self.store.add, VersionParts.of(model.checkpoint))
-        except OSError as error:
+            await self._run(self._add_and_prune, self.store, model)
+        except (OSError, ModelError) as error:
             logger.error("version %s cannot be kept: %s", model.version, error)
 
     @property
@@ -201,8 +202,7 @@ class ModelVersions:
                     report = await self._gate.check(model, files.probes, live, offer.drift_limits)
                     yield StagedVersion(model, report, live, parts, folder)
             finally:
-                swapped = not self._serving.is_live(live)
-                await asyncio.shield(self._run(self._tidy, folder, swapped))
+                await asyncio.shield(self._run(self._tidy, folder))
 
     async def go_live(self, staged: StagedVersion) -> None:
         """Make a staged version the live one.
@@ -228,15 +228,18 @@ class ModelVersions:
         """
         live, previous = self._serving.model(), self._serving.previous
         if not version:
-            pointers = await self._run(self.store.pointers) if self.store else None
-            version = previous.version if previous else pointers.previous if pointers else ""
+            if previous is not None:
+                version = previous.version
+            elif self.store is not None and (noted := await self._run(self.store.pointers)):
+                version = noted.previous
         for model in (live, previous):
             if model is not None and model.version == version:
                 was = await self._switch(model, expected_live_version)
                 return version, was.version
         with self._alone():
             _check_expected(expected_live_version, live)
-            model = await self._run(self._load_kept, version, live)
+            with _full_disk({}):
+                model = await self._run(self._load_kept, version, live)
             await self._gate.check(model, model.checkpoint.probes, live, DriftLimits())
             was = await self._switch(model, live.version)
         return version, was.version
@@ -266,6 +269,14 @@ class ModelVersions:
             return live
 
     # --- in the thread
+
+    def _add_and_prune(self, store: VersionStore, model: LiveModel) -> None:
+        store.add(VersionParts.of(model.checkpoint))
+        self._prune()
+
+    def _prune(self) -> None:
+        if self.store is not None and (pointers := self.store.pointers()) is not None:
+            self.store.prune({pointers.live, pointers.previous})
 
     def _note(
         self, version: str, previous: str, parts: VersionParts | None, folder: Staging | None
@@ -331,13 +342,12 @@ class ModelVersions:
                 shutil.rmtree(left, ignore_errors=True)
         return Staging(Path(tempfile.mkdtemp(prefix=f"{_TEMPORARY}{os.getpid()}-")))
 
-    def _tidy(self, folder: Staging, swapped: bool) -> None:
+    def _tidy(self, folder: Staging) -> None:
         folder.discard()
         # A refused version may hang on its error's traceback, in a circle.
         gc.collect()
         return_memory()
-        if swapped and self.store is not None and (pointers := self.store.pointers()) is not None:
-            self.store.prune({pointers.live, pointers.previous})
+        self._prune()
 
     def _load_kept(self, version: str, live: LiveModel) -> LiveModel:
         if self.store is None or not version or version not in self.store.ids():
@@ -347,6 +357,7 @@ class ModelVersions:
             return _build_anew(self.store.parts(version), live, folder)
         except CheckpointError as error:
             logger.error("%s", error)
+            self.store.remove_damaged(version)
             raise PushRefusedError("weights", f"version {version} is damaged on disk") from error
         finally:
             folder.discard()
@@ -396,9 +407,7 @@ class _Blobs:
         blob = self._store.blob(digest)
         if hashlib.sha256(blob).hexdigest() != digest:
             self._store.remove_blob(digest)
-            raise CheckpointError(
-                f"blob {digest} was damaged on the worker's disk and is removed; push once more"
-            )
+            raise BlobDamagedError(digest)
         return blob
 
     def tensor(self, entry: TensorEntry) -> torch.Tensor:

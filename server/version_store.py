@@ -14,6 +14,7 @@ needs is removed later.
 import contextlib
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -187,6 +188,14 @@ class VersionStore:
     def remove_blob(self, digest: str) -> None:
         """Remove a blob, so that it is asked for anew."""
         (self._blobs / digest).unlink(missing_ok=True)
+
+    def remove_damaged(self, version: str) -> None:
+        """Remove those blobs of a version that are not what their digests say."""
+        with contextlib.suppress(CheckpointError):
+            for digest in self._digests(version):
+                with contextlib.suppress(CheckpointError):
+                    if hashlib.sha256(self.blob(digest)).hexdigest() != digest:
+                        self.remove_blob(digest)
 
     def pointers(self) -> Pointers | None:
         """Which version is live; None in a new folder.

@@ -65,12 +65,10 @@ class VersionWatch:
         async with self.versions.staging(offer, self._fetch, _ignore) as staged:
             await self.versions.go_live(staged)
 
-    def _read(self, digest: str) -> list[bytes]:
-        return list(self.published.chunks(digest))
-
     async def _fetch(self, digests: Sequence[str]) -> AsyncGenerator[Chunk]:
         for digest in digests:
-            for piece in await asyncio.to_thread(self._read, digest):
+            pieces = self.published.chunks(digest)
+            while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
                 yield Chunk(digest, piece, last=False)
             yield Chunk(digest, b"", last=True)
 

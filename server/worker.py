@@ -1,6 +1,7 @@
 """The worker process: listen, load, serve, drain."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine
@@ -35,6 +36,8 @@ _CPU_TOKEN_BUDGET = 1024
 _GPU_TOKEN_BUDGET = 16_384
 # For calls that came while the last answers went out, to be told that the worker drains.
 _CLOSE_SECONDS = 3.0
+# For the first look at where versions are published: weights may have to come from afar.
+_FIRST_LOOK_SECONDS = 120.0
 _SERVICES = (
     inference_service_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name,
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
@@ -147,7 +150,8 @@ class Worker:
                 settings.watch_new_tasks,
             )
             # Before the worker says that it is ready: whoever starts late is not behind.
-            await watch.look(new_tasks=True)
+            with contextlib.suppress(TimeoutError):  # a place that hangs is not waited for
+                await asyncio.wait_for(watch.look(new_tasks=True), _FIRST_LOOK_SECONDS)
             self._in_background(watch.follow())
         await admin.start(self._serving, versions)
 

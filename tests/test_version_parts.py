@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from small_bert import DIMENSIONS, TASKS, randomize, small_checkpoint, write_small_bert
 from small_encoders import FAMILIES, write_encoder
+from twinhead.model import version_parts
 from twinhead.model.checkpoint import Checkpoint
 from twinhead.model.config import MlpHead, ModelConfig, TaskConfig, TaskKind
 from twinhead.model.encoder import Encoder
@@ -492,7 +493,9 @@ def no_library(monkeypatch: pytest.MonkeyPatch) -> None:
     ids=lambda settings: json.dumps(settings)[:60],
 )
 @pytest.mark.usefixtures("no_library")
-def test_more_layers_than_tensors_are_refused_at_once(parts, settings):
+def test_more_layers_than_tensors_are_refused_at_once(parts, settings, monkeypatch):
+    # Were the family one of those that are taken.
+    monkeypatch.setattr(version_parts, "_MODEL_TYPES", {settings.get("model_type", "bert")})
     assert "more layers than the version has tensors" in shapes_refusal(
         with_config(parts, **settings)
     )
@@ -507,7 +510,8 @@ def test_more_layers_than_tensors_are_refused_at_once(parts, settings):
     ],
     ids=lambda settings: list(settings)[1],
 )
-def test_layers_without_end_are_stopped_early(parts, settings):
+def test_layers_without_end_are_stopped_early(parts, settings, monkeypatch):
+    monkeypatch.setattr(version_parts, "_MODEL_TYPES", {settings.get("model_type", "bert")})
     made = 0
 
     def count(*_: object) -> None:
@@ -571,6 +575,19 @@ def test_a_description_that_contradicts_itself(parts):
     config = ModelConfig(encoder="x", tasks=tasks)
     with pytest.raises(ConfigError, match="residual"):
         expected_shapes(dataclasses.replace(parts.files, config=config))
+
+
+def test_only_known_families_are_taken(parts):
+    settings = {"model_type": "gpt_neo", "attention_types": [[["global"], 10**10]]}
+    message = shapes_refusal(with_config_text(parts, json.dumps(settings).encode()))
+    assert "no encoder of a family that is taken: bert," in message
+
+
+def test_what_cannot_be_told_is_refused(files):
+    text = json.loads(files["twinhead.json"]) | {"provenance": {"recipe": "\ud800"}}
+    files["twinhead.json"] = json.dumps(text).encode()
+    with pytest.raises(CheckpointError, match="metrics or provenance"):
+        VersionFiles.parse(files)
 
 
 @pytest.mark.parametrize("key", ["_attn_implementation", "auto_map", "quantization_config"])
