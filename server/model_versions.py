@@ -118,6 +118,9 @@ class ModelVersions:
         self._switching = asyncio.Lock()
         # All work on weights and files: one thing at a time, and off the event loop.
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="versions")
+        # Noting which version is live does not wait for that: a rollback is not to queue behind a
+        # push that takes long to build.
+        self._notes = ThreadPoolExecutor(max_workers=1, thread_name_prefix="version-notes")
 
     async def close(self, seconds: float) -> None:
         """Release the thread, after at most so many seconds for what is on its way in to tidy up.
@@ -127,6 +130,7 @@ class ModelVersions:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._free.wait(), seconds)
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._notes.shutdown(wait=False, cancel_futures=True)
 
     async def read_files(self, files: Mapping[str, bytes]) -> VersionFiles:
         """Read the small files of an offer.
@@ -263,7 +267,11 @@ class ModelVersions:
             _check_expected(expected, live)
             if model.version != live.version:
                 with _full_disk({}):
-                    await self._run(self._note, model.version, live.version, parts, folder)
+                    if parts is not None and self.store is not None:
+                        await self._run(self.store.add, parts, folder)
+                    await asyncio.get_running_loop().run_in_executor(
+                        self._notes, self._note, model.version, live.version
+                    )
                 self._serving.publish(model)
                 logger.info("version %s is live, after %s", model.version, live.version)
             return live
@@ -278,13 +286,9 @@ class ModelVersions:
         if self.store is not None and (pointers := self.store.pointers()) is not None:
             self.store.prune({pointers.live, pointers.previous})
 
-    def _note(
-        self, version: str, previous: str, parts: VersionParts | None, folder: Staging | None
-    ) -> None:
+    def _note(self, version: str, previous: str) -> None:
         if self.store is None:
             return
-        if parts is not None:
-            self.store.add(parts, folder)
         known = self.store.pointers() or Pointers(live=previous)
         self.store.point(known.model_copy(update={"live": version, "previous": previous}))
 

@@ -343,6 +343,20 @@ def test_what_goes_live_in_between_makes_a_staged_version_wait_in_vain(admin, cl
     assert client.model().version == base.version
 
 
+def test_a_rollback_does_not_wait_for_a_version_that_takes_long_to_build(
+    admin, worker, client, base
+):
+    push(admin, swapped.changed(base))
+    done = threading.Event()
+    building = worker.worker._versions._threads.submit(done.wait, 30)
+    try:
+        assert admin.activate()[0] == base.version
+        assert not building.done()
+    finally:
+        done.set()
+    assert client.model().version == base.version
+
+
 def test_pushing_the_live_version_changes_nothing(admin, client, base):
     new = swapped.changed(base)
     push(admin, new)
