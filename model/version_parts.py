@@ -7,6 +7,7 @@ is neither sent nor written again.
 import errno
 import json
 import re
+import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ from .checkpoint import (
 )
 from .config import ModelConfig
 from .encoder import Encoder
-from .errors import CheckpointError, ConfigError
+from .errors import CheckpointError, ConfigError, ModelError
 from .manifest import Manifest, TensorEntry, canonical, config_digest, named_tensors, tensor_bytes
 from .network import Network
 from .probes import Probes
@@ -183,6 +184,31 @@ def write_folder(folder: Path, parts: VersionParts) -> None:
             save_file(tensors, folder / file)
         except SafetensorError as error:  # how the library tells a full disk
             raise OSError(errno.ENOSPC, str(error)) from error
+
+
+def load_version(parts: VersionParts, place: Path) -> Checkpoint:
+    """Put a version together as a folder, load it, and verify it whole.
+
+    Args:
+        parts: the version.
+        place: a folder in which there is room for another one of the version's size meanwhile.
+
+    Raises:
+        CheckpointError: the parts are not those of one model, or damaged.
+        OSError: the folder cannot be written.
+    """
+    with tempfile.TemporaryDirectory(dir=place) as temporary:
+        folder = Path(temporary, "checkpoint")
+        write_folder(folder, parts)
+        try:
+            checkpoint = Checkpoint.load(folder)
+        except ModelError as error:
+            said = str(error).replace(f"{folder}/", "").replace(str(folder), "the version")
+            raise CheckpointError(said) from error
+    stated = parts.files.version
+    if checkpoint.version != stated:  # equal, but written in another way: 2.0 for 2
+        raise CheckpointError(f"what is called {stated} is another version")
+    return checkpoint
 
 
 # Others may be served from a folder. Here settings come from elsewhere, and some families' code

@@ -1,6 +1,5 @@
 """The RPCs that change what the worker serves."""
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
@@ -15,11 +14,10 @@ from .blob_receiver import Chunk
 from .errors import (
     Context,
     InvalidRequestError,
-    NotServingError,
     PushAbortedError,
     abort,
 )
-from .live_model import Serving
+from .live_model import BeforeDraining, Serving
 from .model_versions import ModelVersions, Offer, StagedVersion
 from .semantic_gate import DriftLimits, GateReport
 
@@ -43,7 +41,8 @@ class ModelAdminService(pb_grpc.ModelAdminServiceServicer):
     ) -> None:
         """Stage a version, and make it live when the caller says so."""
         try:
-            await self._push(_Requests(request_iterator, self._serving), context)
+            with self._serving.until_draining() as first:
+                await self._push(_Requests(request_iterator, first), context)
         except Exception as error:
             await abort(context, error)
 
@@ -149,9 +148,11 @@ class ModelAdminService(pb_grpc.ModelAdminServiceServicer):
 class _Requests:
     """The caller's side of a push, one step after the other."""
 
-    def __init__(self, requests: AsyncIterator[pb.PushWeightsRequest], serving: Serving) -> None:
+    def __init__(
+        self, requests: AsyncIterator[pb.PushWeightsRequest], first: BeforeDraining
+    ) -> None:
         self._requests = requests
-        self._draining = serving.draining
+        self._first = first
 
     async def next(self, wanted: str) -> pb.PushWeightsRequest:
         """The next request, which must be of a kind.
@@ -161,20 +162,10 @@ class _Requests:
             PushAbortedError: none comes.
             NotServingError: the worker drains.
         """
-        reading = asyncio.ensure_future(anext(self._requests, None))
-        draining = asyncio.ensure_future(self._draining.wait())
         try:
-            await asyncio.wait(
-                {reading, draining}, timeout=_IDLE_SECONDS, return_when=asyncio.FIRST_COMPLETED
-            )
-            if not reading.done():
-                if draining.done():
-                    raise NotServingError(draining=True)
-                raise PushAbortedError(idle=True)
-            request = reading.result()
-        finally:
-            reading.cancel()
-            draining.cancel()
+            request = await self._first(anext(self._requests, None), _IDLE_SECONDS)
+        except TimeoutError as error:
+            raise PushAbortedError(idle=True) from error
         step = request.WhichOneof("step") if request is not None else None
         if request is None or step != wanted:
             came = "the stream ends" if request is None else f"{step or 'nothing'} came"

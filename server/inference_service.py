@@ -152,21 +152,16 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         room: asyncio.Semaphore,
     ) -> None:
         """Accept a stream's batches until it ends or the worker drains; then answer them all."""
-        draining = asyncio.create_task(self._serving.draining.wait())
-        broken: BaseException | None = None
-        try:
+        broken: Exception | None = None
+        with self._serving.until_draining() as first:
             async with asyncio.TaskGroup() as unanswered:
                 while True:
                     await room.acquire()
-                    reading = asyncio.ensure_future(anext(requests, None))
-                    await asyncio.wait({reading, draining}, return_when=asyncio.FIRST_COMPLETED)
-                    if not reading.done():
-                        reading.cancel()
-                        broken = NotServingError(draining=True)
+                    try:
+                        request = await first(anext(requests, None))
+                    except Exception as error:
+                        broken = error
                         break
-                    if broken := reading.exception():
-                        break
-                    request = reading.result()
                     if request is None:
                         break
                     try:
@@ -188,8 +183,6 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
                         answering.add_done_callback(
                             functools.partial(self._discard_cancelled, accepted.job)
                         )
-        finally:
-            draining.cancel()
         if broken is not None:
             raise broken
 

@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ..model.config import ModelConfig
 from ..model.tokenizer import Tokenizer
@@ -57,6 +57,10 @@ class LiveModel:
         # Label names travel once in every answer, with two or three bytes before each.
         fixed_bytes = sum(len(label.encode()) + 3 for label in labels)
         return max(1, (_ANSWER_BYTES - fixed_bytes) // row_bytes)
+
+
+BeforeDraining = Callable[..., Awaitable[Any]]
+"""See `Serving.until_draining`."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,33 @@ class Serving:
     def previous(self) -> LiveModel | None:
         """The model that was live before, if it is still in memory."""
         return self._models[1] if self._models else None
+
+    @contextmanager
+    def until_draining(self) -> Generator[BeforeDraining]:
+        """For those who wait: `await first(x)` gives what `x` does, unless the worker drains.
+
+        `first` takes a time in seconds, too, and raises NotServingError or TimeoutError.
+        """
+        draining = asyncio.ensure_future(self.draining.wait())
+
+        async def first(waiting: Awaitable[Any], seconds: float | None = None) -> Any:
+            coming = asyncio.ensure_future(waiting)
+            try:
+                await asyncio.wait(
+                    {coming, draining}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+                )
+                if coming.done():
+                    return coming.result()
+                if draining.done():
+                    raise NotServingError(draining=True)
+                raise TimeoutError
+            finally:
+                coming.cancel()
+
+        try:
+            yield first
+        finally:
+            draining.cancel()
 
     def drain(self) -> None:
         """Take no new work from now on."""

@@ -1,14 +1,13 @@
 """A checkpoint on disk to a model that answers."""
 
 import logging
-import tempfile
 import time
 from pathlib import Path
 
 from ..model.checkpoint import Checkpoint, read_version
 from ..model.errors import ModelError
 from ..model.starter import checkpoint_folder
-from ..model.version_parts import write_folder
+from ..model.version_parts import load_version
 from .live_model import LiveModel
 from .settings import WorkerSettings
 from .torch_engine import TorchEngine, choose_device, set_threads
@@ -81,9 +80,7 @@ def _last_live(store: VersionStore, known: Pointers, configured: Path) -> tuple[
 def _kept(store: VersionStore, version: str) -> Checkpoint | None:
     """A kept version; None, and a word in the log, if it is not whole."""
     try:
-        with tempfile.TemporaryDirectory(dir=store.staging_folder) as folder:
-            write_folder(Path(folder, "checkpoint"), store.parts(version))
-            checkpoint = Checkpoint.load(Path(folder, "checkpoint"))
+        checkpoint = load_version(store.parts(version), store.staging_folder)
     except OSError as error:  # it may pass, and the version may be whole
         raise StoreError(f"version {version} in {store.folder}: {error.strerror}") from error
     except ModelError as error:

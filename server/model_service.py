@@ -1,13 +1,12 @@
 """Describes what the worker serves."""
 
-import asyncio
 from importlib.metadata import version
 
 from twinhead.v1 import model_service_pb2 as pb
 from twinhead.v1 import model_service_pb2_grpc as pb_grpc
 
 from .answers import TASK_KINDS
-from .errors import Context, NotServingError, QueueFullError, abort
+from .errors import Context, QueueFullError, abort
 from .inference_service import max_sentences
 from .live_model import LiveModel, Serving, Swap
 from .settings import WorkerSettings
@@ -54,28 +53,17 @@ class ModelService(pb_grpc.ModelServiceServicer):
             await abort(context, error)
 
     async def _watch(self, context: Context) -> None:
-        draining = asyncio.ensure_future(self._serving.draining.wait())
-        try:
-            with self._serving.subscribed() as swaps:
-                swap = Swap(self._serving.model(), "")
-                while True:
-                    await context.write(
-                        pb.WatchModelResponse(
-                            model=self._describe(swap.model), previous_version=swap.previous
-                        )
+        with self._serving.subscribed() as swaps, self._serving.until_draining() as first:
+            swap = Swap(self._serving.model(), "")
+            while True:
+                await context.write(
+                    pb.WatchModelResponse(
+                        model=self._describe(swap.model), previous_version=swap.previous
                     )
-                    coming = asyncio.ensure_future(swaps.get())
-                    try:
-                        await asyncio.wait({coming, draining}, return_when=asyncio.FIRST_COMPLETED)
-                        if not coming.done():
-                            raise NotServingError(draining=True)
-                        swap = coming.result()
-                    finally:
-                        coming.cancel()
-                    if not self._serving.keeps_up(swaps) and swaps.empty():
-                        raise QueueFullError(_WATCH_RETRY_SECONDS)
-        finally:
-            draining.cancel()
+                )
+                swap = await first(swaps.get())
+                if not self._serving.keeps_up(swaps) and swaps.empty():
+                    raise QueueFullError(_WATCH_RETRY_SECONDS)
 
     def _describe(self, model: LiveModel) -> pb.GetModelResponse:
         return pb.GetModelResponse(

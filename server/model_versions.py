@@ -25,9 +25,9 @@ from ..model.version_parts import (
     Blob,
     VersionFiles,
     VersionParts,
+    load_version,
     settings_files,
     to_tensor,
-    write_folder,
 )
 from .blob_receiver import Fetch, receive
 from .errors import (
@@ -186,13 +186,13 @@ class ModelVersions:
         with self._alone():
             live = self._serving.model()
             _check_expected(offer.expected_live_version, live)
-            anew = offer.allow_new_tasks and not fits(offer.files, live.checkpoint)
-            if anew:
-                await self._run(check_new_architecture, offer.files, self._max_bytes)
-            else:
-                check_fit(offer.files, live.checkpoint)
             files = offer.files
-            if not anew:  # nothing has read the offered ones, and a restart would
+            if not offer.allow_new_tasks:
+                check_fit(files, live.checkpoint)
+            anew = offer.allow_new_tasks and not fits(files, live.checkpoint)
+            if anew:
+                await self._run(check_new_architecture, files, self._max_bytes)
+            else:  # nothing has read the offered settings, and a restart would
                 settings = settings_files(live.checkpoint)
                 files = replace(files, files={**files.files, **settings})
             wanted = self._missing(files)
@@ -279,7 +279,8 @@ class ModelVersions:
     # --- in the thread
 
     def _add_and_prune(self, store: VersionStore, model: LiveModel) -> None:
-        store.add(VersionParts.of(model.checkpoint))
+        if not store.holds(model.version):
+            store.add(VersionParts.of(model.checkpoint))
         self._prune()
 
     def _prune(self) -> None:
@@ -356,15 +357,12 @@ class ModelVersions:
     def _load_kept(self, version: str, live: LiveModel) -> LiveModel:
         if self.store is None or not version or version not in self.store.ids():
             raise UnknownVersionError(version)
-        folder = Staging(self.store.staging_folder / str(time.monotonic_ns()))
         try:
-            return _build_anew(self.store.parts(version), live, folder)
+            return _build_anew(self.store.parts(version), live, self.store.staging_folder)
         except CheckpointError as error:
             logger.error("%s", error)
             self.store.remove_damaged(version)
             raise PushRefusedError("weights", f"version {version} is damaged on disk") from error
-        finally:
-            folder.discard()
 
     # ---
 
@@ -430,7 +428,7 @@ def _build(
     try:
         if blobs is not None:
             return _build_beside(parts.files, live, blobs)
-        return _build_anew(parts, live, folder)
+        return _build_anew(parts, live, folder.folder)
     except CheckpointError as error:
         raise PushRefusedError("weights", str(error)[:500]) from error
 
@@ -458,19 +456,9 @@ def _build_beside(files: VersionFiles, live: LiveModel, blobs: _Blobs) -> LiveMo
     return LiveModel.of(checkpoint, live.engine.renewed(checkpoint.network))
 
 
-def _build_anew(parts: VersionParts, live: LiveModel, folder: Staging) -> LiveModel:
-    """Any version, as it is loaded from a checkpoint."""
-    whole = folder.folder / "checkpoint"
-    write_folder(whole, parts)
-    try:
-        checkpoint = Checkpoint.load(whole)
-    except ModelError as error:
-        said = str(error).replace(f"{whole}/", "").replace(str(whole), "the version")
-        raise PushRefusedError("weights", said[:500]) from error
-    if checkpoint.version != parts.files.version:  # equal, but written in another way: 2.0 for 2
-        raise PushRefusedError(
-            "weights", f"what is called {parts.files.version} is another version"
-        )
+def _build_anew(parts: VersionParts, live: LiveModel, place: Path) -> LiveModel:
+    """Any version, as it is loaded from a checkpoint; it is put together in `place`."""
+    checkpoint = load_version(parts, place)
     return LiveModel.of(checkpoint, live.engine.renewed(checkpoint.network))
 
 

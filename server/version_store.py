@@ -166,6 +166,14 @@ class VersionStore:
         manifest = Manifest.parse(stated)
         return {manifest.tokenizer_sha256} | {e.sha256 for e in manifest.tensors.values()}
 
+    def holds(self, version: str) -> bool:
+        """Whether a version is there with all its blobs; their digests are not looked at."""
+        try:
+            self.read(version)
+        except CheckpointError:
+            return False
+        return True
+
     def parts(self, version: str) -> VersionParts:
         """A version with its blobs; their digests are for the reader to verify.
 
@@ -234,13 +242,10 @@ class VersionStore:
                 write_synced(staged, parts.read(digest))
             staged.replace(self._blobs / digest)
         _sync_folder(self._blobs)
-        if (self._versions / version).is_dir():
-            try:
-                self.read(version)
-            except CheckpointError:  # damaged: what comes now is whole
-                self._remove(version)
-            else:
-                return
+        if self.holds(version):
+            return
+        if (self._versions / version).is_dir():  # damaged: what comes now is whole
+            self._remove(version)
         partial = self._versions / f".{version}"
         shutil.rmtree(partial, ignore_errors=True)  # from when there was no room for it
         partial.mkdir()

@@ -385,6 +385,7 @@ def test_a_damaged_version_on_disk_is_not_activated(admin, client, base, tmp_pat
     data[0] ^= 1
     blob.write_bytes(data)
     live = client.model().version
-    with pytest.raises(PushRefusedError):
+    with pytest.raises(PushRefusedError, match="is damaged on disk"):
         admin.activate(first.version)
     assert client.model().version == live
+    assert not blob.exists()  # so that it is asked for when the version is pushed once more
