@@ -21,7 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import accumulate
 from pathlib import Path
 
 import click
@@ -83,10 +83,10 @@ def measured_worker(options: tuple[str, ...], passes: Path) -> None:
     encode = TorchEngine.encode
     times: list[tuple[float, float, int]] = []
 
-    def timed(self, ids, tasks):
+    def timed(self, ids, tasks, *, alone=False):
         started = time.monotonic()
         try:
-            return encode(self, ids, tasks)
+            return encode(self, ids, tasks, alone=alone)
         finally:
             times.append((started, time.monotonic(), id(self)))
 
@@ -295,12 +295,18 @@ def _swap_around(
 
 def _show_stalls(passes: list, pushes: list[tuple[float, float]]) -> None:
     """Times without any encoder pass, while a version is pushed and otherwise."""
-    gaps = [(one[1], two[0] - one[1]) for one, two in pairwise(passes)]
+    passes = sorted(passes)  # several run at once
+    ends = accumulate((end for _, end, _ in passes), max)
+    gaps = [
+        (end, began - end)
+        for end, (began, *_) in zip(ends, passes[1:], strict=False)
+        if began > end
+    ]
     within = [
         max((gap for at, gap in gaps if start <= at <= end), default=0.0) for start, end in pushes
     ]
     first, last = pushes[0][0] - 30, pushes[0][0]
-    otherwise = max(gap for at, gap in gaps if first < at < last)
+    otherwise = max((gap for at, gap in gaps if first < at < last), default=0.0)
     click.echo(
         f"longest time without a pass: {max(within) * 1e3:.0f} ms during a push (median over the "
         f"pushes {np.median(within) * 1e3:.0f}), {otherwise * 1e3:.0f} ms in 30 s without"

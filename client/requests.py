@@ -12,6 +12,11 @@ EMBEDDING_FORMATS = {
     "int8": pb.EMBEDDING_FORMAT_INT8,
     "binary": pb.EMBEDDING_FORMAT_BINARY,
 }
+SERVICE_CLASSES = {
+    None: pb.SERVICE_CLASS_UNSPECIFIED,
+    "interactive": pb.SERVICE_CLASS_INTERACTIVE,
+    "bulk": pb.SERVICE_CLASS_BULK,
+}
 
 
 @dataclass(frozen=True)
@@ -34,13 +39,16 @@ class InferOptions:
     """Cut over-long sentences; otherwise they get a status and no answer."""
     model_version: str | None = None
     """The version that must answer; None for the live one."""
+    service_class: str | None = None
+    """Whose turn it is when others wait, too: `interactive` goes ahead, `bulk` keeps a quarter of
+    the encoder. None: interactive for one batch, bulk on a stream."""
 
 
 def build_request(sentences: Sequence[str], options: InferOptions) -> pb.InferRequest:
     """Build a request.
 
     Raises:
-        ValueError: an unknown embedding format, or negative dimensions.
+        ValueError: an unknown embedding format or class of service, or negative dimensions.
         TypeError: `sentences` is one string instead of a sequence of them.
     """
     if isinstance(sentences, str):
@@ -48,6 +56,9 @@ def build_request(sentences: Sequence[str], options: InferOptions) -> pb.InferRe
     if options.embedding not in EMBEDDING_FORMATS:
         known = ", ".join(repr(name) for name in EMBEDDING_FORMATS)
         raise ValueError(f"unknown embedding format {options.embedding!r}; there are {known}")
+    if options.service_class not in SERVICE_CLASSES:
+        known = ", ".join(repr(name) for name in SERVICE_CLASSES)
+        raise ValueError(f"unknown service class {options.service_class!r}; there are {known}")
     if options.dimensions is not None and options.dimensions < 1:
         raise ValueError("dimensions must be 1 or more")
     return pb.InferRequest(
@@ -65,4 +76,5 @@ def build_request(sentences: Sequence[str], options: InferOptions) -> pb.InferRe
         ),
         truncation=pb.TRUNCATION_END if options.truncate else pb.TRUNCATION_NONE,
         model_version=options.model_version or "",
+        service_class=SERVICE_CLASSES[options.service_class],
     )

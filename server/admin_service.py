@@ -1,6 +1,7 @@
 """The RPCs that change what the worker serves."""
 
 import json
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -25,6 +26,8 @@ from .semantic_gate import DriftLimits, GateReport
 # the others are ready, which takes seconds, or a minute where a network is slow.
 _IDLE_SECONDS = 120.0
 _CHUNK_BYTES = 4 << 20
+# Nor may it be held by one that sends next to nothing; a modem would be faster.
+_SLOWEST_BYTES_PER_SECOND = 1 << 14
 
 
 class ModelAdminService(pb_grpc.ModelAdminServiceServicer):
@@ -101,8 +104,13 @@ class ModelAdminService(pb_grpc.ModelAdminServiceServicer):
                     )
                 )
             )
+            started, size = time.monotonic(), 0
             while digests:
                 chunk = (await requests.next("chunk")).chunk
+                size += len(chunk.data)
+                allowed = _IDLE_SECONDS + size / _SLOWEST_BYTES_PER_SECOND
+                if time.monotonic() - started > allowed:
+                    raise PushAbortedError(idle=True)
                 if len(chunk.data) > _CHUNK_BYTES:
                     raise InvalidRequestError(
                         [("chunk.data", f"{len(chunk.data):,} bytes are over {_CHUNK_BYTES:,}")]

@@ -1,36 +1,48 @@
-"""The thread that runs the model: take, encode with all heads, settle."""
+"""The threads that run the model: take, encode with all heads, settle."""
 
 import logging
 import threading
 import time
 from collections import defaultdict
+from dataclasses import replace
 
-from .batch_queue import BatchQueue, MicroBatch
+from .batch_queue import BatchQueue
 from .job import Job
+from .job_line import MicroBatch
 
 logger = logging.getLogger(__name__)
 
 
 class BatchRunner:
-    """Runs micro-batches one after the other until the queue is closed and empty."""
+    """Runs micro-batches until the queue is closed and empty."""
 
-    def __init__(self, queue: BatchQueue, token_budget: int) -> None:
-        """Prepare to run micro-batches of `token_budget` padded tokens."""
+    def __init__(self, queue: BatchQueue, token_budget: int, streams: int = 1) -> None:
+        """Prepare to run micro-batches of `token_budget` padded tokens, `streams` at once."""
         self._queue = queue
         self._token_budget = token_budget
-        self._thread = threading.Thread(target=self._run, name="batch-runner", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, name=f"batch-runner-{number}", daemon=True)
+            for number in range(streams)
+        ]
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
 
     def join(self, timeout: float) -> None:
-        """Wait for the thread to end, `timeout` seconds at most."""
-        self._thread.join(max(timeout, 0.0))
+        """Wait for the threads to end, `timeout` seconds at most."""
+        deadline = time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(max(deadline - time.monotonic(), 0.0))
 
     def _run(self) -> None:
         while (batch := self._queue.take(self._token_budget)) is not None:
-            self._run_batch(batch)
+            started = time.monotonic()
+            try:
+                self._run_batch(batch)
+            finally:
+                self._queue.finished(batch, time.monotonic() - started)
 
     def _run_batch(self, batch: MicroBatch) -> None:
         jobs = _rows_by_job(batch)
@@ -41,6 +53,7 @@ class BatchRunner:
             output = batch.model.engine.encode(
                 [item.ids for item in batch.items],
                 {task.name for job in jobs for task in job.plan.tasks},
+                alone=batch.alone,
             )
             seconds = time.monotonic() - started
             for job, (rows, places) in jobs.items():
@@ -53,10 +66,8 @@ class BatchRunner:
             # One caller's sentence may be the reason: each runs alone, and fails alone.
             for job in jobs:
                 self._run_batch(
-                    MicroBatch(batch.model, [item for item in batch.items if item.job is job])
+                    replace(batch, items=[item for item in batch.items if item.job is job])
                 )
-        else:
-            self._queue.measured(sum(item.length for item in batch.items), seconds)
 
 
 def _rows_by_job(batch: MicroBatch) -> dict[Job, tuple[list[int], list[int]]]:

@@ -24,14 +24,26 @@ class EngineOutput:
 
 
 class Engine(Protocol):
-    """Something that runs a model; used from one thread at a time."""
+    """Something that runs a model."""
 
     name: str
     precision: str
     device: str
+    streams: int
+    """Passes that may run at once, each from a thread of its own."""
+    widens: bool
+    """Whether a pass that runs alone can take the processor's share of the other streams, too."""
 
-    def encode(self, ids: Sequence[Sequence[int]], tasks: Collection[str]) -> EngineOutput:
-        """Encode sentences (token ids, any lengths) in one pass and run the heads of `tasks`."""
+    pass_tokens: int
+    """What a pass takes beside the work on its tokens, as a number of tokens."""
+
+    def encode(
+        self, ids: Sequence[Sequence[int]], tasks: Collection[str], *, alone: bool = False
+    ) -> EngineOutput:
+        """Encode sentences (token ids, any lengths) in one pass and run the heads of `tasks`.
+
+        No other pass runs beside it if it is `alone`.
+        """
         ...
 
     def renewed(self, network: "Network") -> "Engine":

@@ -169,7 +169,7 @@ class PushAbortedError(ServiceError):
     def __init__(self, *, idle: bool) -> None:
         self.reason = "PUSH_IDLE" if idle else "PUSH_IN_PROGRESS"
         super().__init__(
-            "nothing came on the stream of this push for too long"
+            "nothing, or next to nothing, came on the stream of this push for too long"
             if idle
             else "another version is being brought to this worker; try again when that is done"
         )

@@ -28,6 +28,7 @@ from .live_model import LiveModel, Serving
 from .reply import build_reply
 from .request_check import RequestPlan, check_request
 from .sentence_check import tokenize
+from .service_class import ServiceClass
 from .settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
@@ -211,6 +212,7 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
             model.config,
             model.dimensions,
             max_sentences(self._settings, model),
+            ServiceClass.BULK if wait else ServiceClass.INTERACTIVE,
         )
         if not wait:
             self._queue.check_room()  # before time is spent on tokenising

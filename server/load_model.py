@@ -10,10 +10,13 @@ from ..model.starter import checkpoint_folder
 from ..model.version_parts import load_version
 from .live_model import LiveModel
 from .settings import WorkerSettings
-from .torch_engine import TorchEngine, choose_device, set_threads
+from .torch_engine import TorchEngine, choose_device, usable_threads
 from .version_store import Pointers, StoreError, VersionStore
 
 logger = logging.getLogger(__name__)
+
+# By default at most; each has its own buffers, and some work under Python's lock.
+_STREAMS = 8
 
 
 def load_model(settings: WorkerSettings, store: VersionStore | None = None) -> LiveModel:
@@ -30,16 +33,19 @@ def load_model(settings: WorkerSettings, store: VersionStore | None = None) -> L
     """
     started = time.monotonic()
     device = choose_device(settings.device)
-    threads = set_threads(settings.threads)
+    threads = settings.threads or usable_threads()
+    streams = min(settings.streams or _STREAMS, threads)
     checkpoint = _choose(settings, store)
-    model = LiveModel.of(checkpoint, TorchEngine(checkpoint.network, device))
+    engine = TorchEngine(checkpoint.network, device, threads=threads, streams=streams)
+    model = LiveModel.of(checkpoint, engine)
     warm(model)
     logger.info(
-        "loaded model %s, version %s, on %s with %d threads in %.1f s",
+        "loaded model %s, version %s, on %s with %d threads in %d streams in %.1f s",
         settings.model,
         model.version,
         device,
         threads,
+        engine.streams,
         time.monotonic() - started,
     )
     return model

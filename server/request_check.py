@@ -1,12 +1,13 @@
 """Checks a request whole, before any work is done for it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from twinhead.v1 import inference_service_pb2 as pb
 
 from ..model.config import ModelConfig, TaskConfig, TaskKind
 from .errors import InvalidRequestError
+from .service_class import ServiceClass
 
 # A status travels in trailing metadata, of which clients take 8 KiB by default.
 _MAX_VIOLATIONS = 8
@@ -32,6 +33,7 @@ class RequestPlan:
     token_logits: bool
     """Whether the logits of tasks that answer by token are returned."""
     truncate: bool
+    service_class: ServiceClass = ServiceClass.INTERACTIVE
 
     @property
     def needs_offsets(self) -> bool:
@@ -40,9 +42,13 @@ class RequestPlan:
 
 
 def check_request(
-    request: pb.InferRequest, config: ModelConfig, dimensions: int, max_sentences: int
+    request: pb.InferRequest,
+    config: ModelConfig,
+    dimensions: int,
+    max_sentences: int,
+    service_class: ServiceClass = ServiceClass.INTERACTIVE,
 ) -> RequestPlan:
-    """Check a request against the model and the limits.
+    """Check a request against the model and the limits; it is of a class unless it says another.
 
     Raises:
         InvalidRequestError: naming every violated field.
@@ -71,6 +77,8 @@ def check_request(
         violations.append(("outputs", "asks for neither a task nor an embedding"))
     if request.truncation not in pb.Truncation.values():
         violations.append(("truncation", f"unknown value {request.truncation}"))
+    if request.service_class not in pb.ServiceClass.values():
+        violations.append(("service_class", f"unknown value {request.service_class}"))
     if violations:
         raise InvalidRequestError(violations)
     return RequestPlan(
@@ -79,7 +87,14 @@ def check_request(
         logits=outputs.logits if outputs.HasField("logits") else True,
         token_logits=outputs.token_logits,
         truncate=request.truncation != pb.TRUNCATION_NONE,
+        service_class=_SERVICE_CLASSES.get(request.service_class, service_class),
     )
+
+
+_SERVICE_CLASSES: Mapping[int, ServiceClass] = {
+    pb.SERVICE_CLASS_INTERACTIVE: ServiceClass.INTERACTIVE,
+    pb.SERVICE_CLASS_BULK: ServiceClass.BULK,
+}
 
 
 def _check_task_names(

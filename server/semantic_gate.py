@@ -23,6 +23,7 @@ from .errors import PushRefusedError
 from .job import Job
 from .live_model import LiveModel
 from .request_check import EmbeddingPlan, RequestPlan
+from .service_class import ServiceClass
 
 # How far a result may be from what the version states, in units of the largest result of its kind.
 # In float32 another order of sums and another processor make 1e-5; narrower numbers make far more.
@@ -162,6 +163,7 @@ class SemanticGate:
             logits=True,
             token_logits=True,
             truncate=True,
+            service_class=ServiceClass.PROBE,
         )
         jobs: list[Job] = []
         order: list[int] = []
@@ -177,7 +179,7 @@ class SemanticGate:
 
     async def _encode(self, job: Job) -> None:
         try:
-            self._queue.put_first(job)
+            self._queue.put(job)
             await job.wait()
         except asyncio.CancelledError:
             self._queue.discard(job)

@@ -79,8 +79,17 @@ class WorkerSettings(BaseModel):
         default=0,
         ge=0,
         le=1024,
-        description="CPU threads of one encoder pass; 0 takes one for each usable core. Fewer "
-        "leave room for other programs and make each pass slower.",
+        description="CPU threads of the encoder; 0 takes one for each usable core. Fewer leave "
+        "room for other programs and make it slower.",
+    )
+    streams: int = Field(
+        default=0,
+        ge=0,
+        le=1024,
+        description="Encoder passes at once on a CPU, which share its threads. More give more "
+        "sentences a second, as threads of one pass wait for each other; fewer make each pass "
+        "quicker. A pass that is alone takes all threads anyway. 0 takes one for each thread, 8 at "
+        "most.",
     )
     token_budget: int = Field(
         default=0,

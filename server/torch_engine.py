@@ -9,6 +9,10 @@ import torch
 from ..model.network import Network
 from .engine import EngineOutput
 
+# Measured with MiniLM: 12 ms on two cores, which encode 5,000 tokens a second.
+_PASS_TOKENS = 64
+_GPU_PASS_TOKENS = 2048
+
 
 class TorchEngine:
     """A network on a torch device, in float32."""
@@ -16,12 +20,29 @@ class TorchEngine:
     name = "torch"
     precision = "float32"
 
-    def __init__(self, network: Network, device: str) -> None:
+    def __init__(
+        self, network: Network, device: str, *, threads: int = 1, streams: int = 1
+    ) -> None:
+        """Run a network.
+
+        Args:
+            network: is moved to the device.
+            device: a name that torch knows.
+            threads: of the processor, for all passes together.
+            streams: passes that may run at once on the processor; they share its threads.
+        """
         self.device = device
+        self.streams = streams if device == "cpu" else 1
+        self.widens = self.streams > 1
+        self.pass_tokens = _PASS_TOKENS if device == "cpu" else _GPU_PASS_TOKENS
+        self._threads = threads
         self._network = network.to(device).eval()
 
-    def encode(self, ids: Sequence[Sequence[int]], tasks: Collection[str]) -> EngineOutput:
+    def encode(
+        self, ids: Sequence[Sequence[int]], tasks: Collection[str], *, alone: bool = False
+    ) -> EngineOutput:
         """Encode sentences in one pass; see `Engine`."""
+        self._set_threads(self._threads if alone else self._threads // self.streams)
         input_ids = np.zeros((len(ids), max(map(len, ids))), dtype=np.int64)
         mask = np.zeros_like(input_ids)
         for row, sentence in enumerate(ids):
@@ -40,7 +61,12 @@ class TorchEngine:
 
     def renewed(self, network: Network) -> "TorchEngine":
         """An engine on the same device; see `Engine`."""
-        return TorchEngine(network, self.device)
+        return TorchEngine(network, self.device, threads=self._threads, streams=self.streams)
+
+    def _set_threads(self, threads: int) -> None:
+        # Torch keeps the number by the thread that calls it, from when that first asks for it.
+        if threads != torch.get_num_threads():
+            torch.set_num_threads(threads)
 
 
 def choose_device(wanted: str) -> str:
@@ -61,12 +87,8 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def set_threads(wanted: int) -> int:
-    """Set the CPU threads of a pass, 0 for one for each usable core; returns how many they are."""
+def usable_threads() -> int:
+    """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
-        usable = len(os.sched_getaffinity(0))
-    else:  # not on Linux
-        usable = os.cpu_count() or 1
-    threads = wanted or usable
-    torch.set_num_threads(threads)
-    return threads
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # not on Linux

@@ -2,17 +2,24 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from ..model.errors import ModelError
+from ..model.errors import ModelError, PublishError
 from ..model.published import Published
 from .blob_receiver import Chunk
+from .daemon_thread import in_daemon_thread
 from .errors import NotServingError, PushAbortedError, PushRefusedError, ServiceError
 from .live_model import Serving
 from .model_versions import ModelVersions, Offer
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# Of one read, a megabyte at most; a place that takes longer is as good as away.
+_READ_SECONDS = 30.0
 
 
 @dataclass
@@ -30,6 +37,8 @@ class VersionWatch:
     # hand stays until another version is named there.
     _settled: str = ""
     _complaint: str = ""
+    # A read that has been given up may hang for ever: no other is begun beside it.
+    _reads: int = 0
 
     async def follow(self) -> None:
         """Look until cancelled."""
@@ -41,7 +50,7 @@ class VersionWatch:
         """Bring the version that is named, if it is another than last time; never raises."""
         version = ""
         try:
-            version = await asyncio.to_thread(self.published.live)
+            version = await self._read(self.published.live)
             if version and version != self._settled:
                 await self._bring(version, new_tasks=new_tasks)
                 self._settled = version
@@ -60,7 +69,7 @@ class VersionWatch:
     async def _bring(self, version: str, *, new_tasks: bool) -> None:
         if self.serving.model().version == version:
             return
-        files = await asyncio.to_thread(self.published.files, version)
+        files = await self._read(self.published.files, version)
         offer = Offer(files, allow_new_tasks=new_tasks)
         async with self.versions.staging(offer, self._fetch, _ignore) as staged:
             await self.versions.go_live(staged)
@@ -68,9 +77,28 @@ class VersionWatch:
     async def _fetch(self, digests: Sequence[str]) -> AsyncGenerator[Chunk]:
         for digest in digests:
             pieces = self.published.chunks(digest)
-            while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+            while (piece := await self._read(_next, pieces)) is not None:
                 yield Chunk(digest, piece, last=False)
             yield Chunk(digest, b"", last=True)
+
+    async def _read(self, work: Callable[..., T], *arguments: object) -> T:
+        def counted() -> T:
+            try:
+                return work(*arguments)
+            finally:
+                self._reads -= 1
+
+        if not self._reads:
+            self._reads += 1
+            try:
+                return await asyncio.wait_for(in_daemon_thread(counted), _READ_SECONDS)
+            except TimeoutError:
+                pass
+        raise PublishError(f"it has not answered for {_READ_SECONDS:g} s")
+
+
+def _next(pieces: Iterator[bytes]) -> bytes | None:
+    return next(pieces, None)
 
 
 async def _ignore(_: int) -> None:

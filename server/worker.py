@@ -118,7 +118,9 @@ class Worker:
             await self._admin.stop(None)
             raise
         default_budget = _CPU_TOKEN_BUDGET if model.engine.device == "cpu" else _GPU_TOKEN_BUDGET
-        self._runner = BatchRunner(self._queue, settings.token_budget or default_budget)
+        self._runner = BatchRunner(
+            self._queue, settings.token_budget or default_budget, model.engine.streams
+        )
         self._runner.start()
         self._serving.publish(model)
         await self._start_versions(model, self._queue, self._admin)

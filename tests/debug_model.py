@@ -70,14 +70,16 @@ class CountingEngine(TorchEngine):
         self.seconds_per_pass = 0.0
         self.fail_on: str | None = None  # a word; a pass that holds it raises
 
-    def encode(self, ids: Sequence[Sequence[int]], tasks: Collection[str]) -> EngineOutput:
+    def encode(
+        self, ids: Sequence[Sequence[int]], tasks: Collection[str], *, alone: bool = False
+    ) -> EngineOutput:
         self.passes.append(len(ids))
         self.tasks.append(set(tasks))
         if self.seconds_per_pass:
             time.sleep(self.seconds_per_pass)
         if self.fail_on is not None and any(int(self.fail_on[1:]) + 4 in row for row in ids):
             raise RuntimeError("secret internal text")
-        return super().encode(ids, tasks)
+        return super().encode(ids, tasks, alone=alone)
 
 
 def debug_model(version: str = "debug0") -> LiveModel:

@@ -187,6 +187,27 @@ def test_a_push_that_falls_silent_is_ended(worker, base, stub, monkeypatch):
             push.stage()
 
 
+def test_a_push_that_sends_next_to_nothing_is_ended(worker, base, stub, monkeypatch):
+    monkeypatch.setattr(admin_service, "_IDLE_SECONDS", 0.5)
+    steps = list(swapped.requests(swapped.offer_of(swapped.changed(base)), []))
+    chunk = pb.PushWeightsRequest(
+        chunk=pb.BlobChunk(sha256=swapped.digests_of(base, swapped.changed(base))[0], data=b"\0")
+    )
+    done = threading.Event()
+
+    def trickling():
+        yield steps[0]
+        while not done.wait(0.1):  # never silent for long
+            yield chunk
+
+    try:
+        code, info, _ = refusal(stub, trickling())
+    finally:
+        done.set()
+    assert code is grpc.StatusCode.ABORTED
+    assert info.reason == "PUSH_IDLE"
+
+
 def test_a_push_is_ended_when_the_worker_drains(worker, base, stub):
     offer = swapped.offer_of(swapped.changed(base))
     with AdminClient(worker.admin_target) as admin, admin.push(offer) as push:

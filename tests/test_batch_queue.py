@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import pytest
 from debug_model import debug_model
@@ -12,15 +13,20 @@ from twinhead.server.batch_queue import BatchQueue
 from twinhead.server.errors import QueueFullError
 from twinhead.server.job import Job
 from twinhead.server.request_check import RequestPlan
+from twinhead.server.service_class import ServiceClass
 
 MODEL = debug_model()
 OTHER = debug_model("debug1")
 PLAN = RequestPlan(tasks=(), embedding=None, logits=False, token_logits=False, truncate=True)
 
 
-def job_of(*lengths: int, model=MODEL) -> Job:
+BULK = replace(PLAN, service_class=ServiceClass.BULK)
+PROBE = replace(PLAN, service_class=ServiceClass.PROBE)
+
+
+def job_of(*lengths: int, model=MODEL, plan=PLAN) -> Job:
     sentences = [TokenizedSentence([0] * length, length) for length in lengths]
-    return Job(model, PLAN, sentences, 0.0)
+    return Job(model, plan, sentences, 0.0)
 
 
 def take_all(queue: BatchQueue, budget: int) -> list[list[tuple[Job, int]]]:
@@ -55,36 +61,82 @@ def test_every_sentence_is_taken_once_and_no_batch_is_over_budget(jobs, budget):
     asyncio.run(run())
 
 
-async def test_a_pool_within_the_budget_is_one_batch():
-    queue = BatchQueue(1000)
-    queue.put(job_of(1, 9, 3))
-    queue.put(job_of(10))
-    assert [len(batch) for batch in take_all(queue, 40)] == [4]
-
-
 async def test_the_workers_own_jobs_go_first_and_need_no_room():
     queue = BatchQueue(100)
     queue.put(job_of(30, 30, 30))
-    own = job_of(20, model=OTHER)
-    queue.put_first(own)
-    assert queue.tokens == 110
-    assert take_all(queue, 60)[0] == [(own, 0)]
+    for _ in range(2):
+        queue.take(30)
+    own = job_of(20, 90, model=OTHER, plan=PROBE)
+    queue.put(own)
+    assert queue.tokens == 140
+    assert take_all(queue, 60)[:2] == [[(own, 0)], [(own, 1)]]
 
 
-async def test_jobs_take_turns():
+async def test_classes_share_by_weight_while_both_wait():
+    queue = BatchQueue(10**6)
+    calls, bulk = job_of(*[10] * 300), job_of(*[10] * 300, plan=BULK)
+    queue.put(bulk)
+    queue.put(calls)
+    taken = [queue.take(100).items[0].job for _ in range(40)]
+    assert taken.count(calls) == 30
+    # Evenly, too: bulk never waits for more than four passes.
+    assert all(bulk in taken[start : start + 5] for start in range(35))
+    # What one class leaves, the other has.
+    rest = [batch[0][0] for batch in take_all(queue, 100)]
+    assert rest.count(bulk) == 20
+
+
+async def test_a_class_that_was_away_goes_ahead_and_has_saved_nothing_up():
+    queue = BatchQueue(10**6)
+    bulk = job_of(*[10] * 1000, plan=BULK)
+    queue.put(bulk)
+    for _ in range(20):
+        queue.take(100)
+    call, calls = job_of(10), job_of(*[10] * 300)
+    queue.put(call)
+    assert queue.take(100).items[0].job is call  # at once: without a pass of bulk before it
+    queue.put(calls)
+    assert [queue.take(100).items[0].job for _ in range(8)].count(bulk) == 2
+
+
+async def test_classes_never_share_a_batch():
     queue = BatchQueue(1000)
-    bulk, small, other = job_of(*[30] * 10), job_of(2), job_of(9, 9)
-    for job in (bulk, small, other):
-        queue.put(job)
-    leaders = []
-    for _ in range(4):
-        batch = queue.take(30)
-        leaders.append({item.job for item in batch.items})
-    # Neither waits for the rest of the bulk job; what is near in length may come along.
-    assert bulk in leaders[0]
-    assert small in leaders[1]
-    assert other in leaders[1] | leaders[2]
-    assert bulk in leaders[3]
+    call, bulk = job_of(5, 5), job_of(5, 5, plan=BULK)
+    queue.put(bulk)
+    queue.put(call)
+    assert [{job for job, _ in batch} for batch in take_all(queue, 1000)] == [{call}, {bulk}]
+
+
+def wide_queue(monkeypatch) -> BatchQueue:
+    monkeypatch.setattr(MODEL.engine, "widens", True)
+    return BatchQueue(10**6)
+
+
+async def test_a_large_pass_that_is_alone_has_the_machine_until_it_ends(monkeypatch):
+    queue = wide_queue(monkeypatch)
+    queue.put(job_of(*[100] * 4))
+    alone = queue.take(1000)
+    assert alone.alone
+    queue.put(job_of(7))
+    second = asyncio.create_task(asyncio.to_thread(queue.take, 1000))
+    await asyncio.sleep(0.05)
+    assert not second.done()
+    queue.finished(alone, 0.1)
+    assert [item.length for item in (await second).items] == [7]
+
+
+async def test_a_pass_shares_the_machine_when_it_is_small_or_others_wait_or_run(monkeypatch):
+    queue = wide_queue(monkeypatch)
+    queue.put(job_of(*[100] * 4))
+    some = queue.take(300)
+    assert not some.alone  # one sentence waits
+    assert not queue.take(300).alone  # and now the others run
+    queue.finished(some, 0.1)
+    queue.put(job_of(*[100] * 3))
+    assert not queue.take(300).alone
+    queue = wide_queue(monkeypatch)
+    queue.put(job_of(20, 20))
+    assert not queue.take(300).alone
 
 
 async def test_a_waiting_stream_does_not_shut_out_unary_calls():
@@ -99,24 +151,6 @@ async def test_a_waiting_stream_does_not_shut_out_unary_calls():
     stream.cancel()
     with pytest.raises(asyncio.CancelledError):
         await stream
-
-
-async def test_neighbours_in_length_go_together():
-    queue = BatchQueue(1000)
-    queue.put(job_of(10, 50, 11, 49, 12, 51))
-    lengths = [sorted(len(job.sentences[row].ids) for job, row in b) for b in take_all(queue, 160)]
-    assert lengths == [[10, 11, 12], [49, 50, 51]]
-
-
-async def test_versions_never_share_a_batch():
-    queue = BatchQueue(1000)
-    queue.put(job_of(5, 5))
-    queue.put(job_of(5, 5, model=OTHER))
-    queue.put(job_of(5, 5))
-    batches = take_all(queue, 1000)
-    versions = [{job.model.version for job, _ in batch} for batch in batches]
-    assert versions == [{"debug0"}, {"debug1"}]
-    assert [len(batch) for batch in batches] == [4, 2]
 
 
 async def test_a_full_queue_refuses_and_says_when_to_come_back():

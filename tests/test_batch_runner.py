@@ -62,10 +62,10 @@ async def test_a_pass_that_raises_fails_its_callers_and_nobody_else(error, monke
     model, queue = debug_model(), BatchQueue(10_000)
     encode = model.engine.encode
 
-    def failing(ids, tasks):
+    def failing(ids, tasks, **options):
         if len(ids[0]) == 5:
             raise error
-        return encode(ids, tasks)
+        return encode(ids, tasks, **options)
 
     monkeypatch.setattr(model.engine, "encode", failing)
     runner = BatchRunner(queue, token_budget=5)

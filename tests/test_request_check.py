@@ -4,6 +4,7 @@ import pytest
 from debug_model import DIMENSIONS, debug_model
 from twinhead.server.errors import InvalidRequestError, to_status
 from twinhead.server.request_check import EmbeddingPlan, check_request
+from twinhead.server.service_class import ServiceClass
 from twinhead.v1 import inference_service_pb2 as pb
 
 CONFIG = debug_model().config
@@ -62,6 +63,16 @@ def test_binary_embeddings_need_dimensions_in_eights():
         check(pb.InferRequest(sentences=["w1"], outputs=pb.OutputSelection(embedding=binary)))
 
 
+def test_a_caller_may_say_which_class_of_service():
+    request = pb.InferRequest(sentences=["w1"])
+    assert check(request).service_class is ServiceClass.INTERACTIVE
+    request.service_class = pb.SERVICE_CLASS_BULK
+    assert check(request).service_class is ServiceClass.BULK
+    request.service_class = pb.SERVICE_CLASS_INTERACTIVE
+    plan = check_request(request, CONFIG, DIMENSIONS, 3, ServiceClass.BULK)
+    assert plan.service_class is ServiceClass.INTERACTIVE
+
+
 def test_a_flood_of_wrong_names_stays_a_small_error():
     names = [f"task{n}" * 20 for n in range(100_000)]
     with pytest.raises(InvalidRequestError) as caught:
@@ -94,8 +105,14 @@ def test_a_flood_of_wrong_names_stays_a_small_error():
                     embedding=pb.EmbeddingOptions(format=99, dimensions=DIMENSIONS + 1)
                 ),
                 truncation=77,
+                service_class=5,
             ),
-            ["outputs.embedding.format", "outputs.embedding.dimensions", "truncation"],
+            [
+                "outputs.embedding.format",
+                "outputs.embedding.dimensions",
+                "truncation",
+                "service_class",
+            ],
         ),
         (
             pb.InferRequest(

@@ -28,6 +28,7 @@ def test_every_option_is_sent():
             logits=False,
             truncate=False,
             model_version="v",
+            service_class="bulk",
         ),
     )
     assert list(request.outputs.tasks) == ["x"]
@@ -37,6 +38,7 @@ def test_every_option_is_sent():
     assert not request.outputs.logits
     assert request.truncation == pb.TRUNCATION_NONE
     assert request.model_version == "v"
+    assert request.service_class == pb.SERVICE_CLASS_BULK
 
 
 def test_no_task_and_all_tasks_are_told_apart():
@@ -45,7 +47,11 @@ def test_no_task_and_all_tasks_are_told_apart():
 
 @pytest.mark.parametrize(
     ("options", "error"),
-    [(InferOptions(embedding="float8"), "float16"), (InferOptions(dimensions=0), "1 or more")],
+    [
+        (InferOptions(embedding="float8"), "float16"),
+        (InferOptions(dimensions=0), "1 or more"),
+        (InferOptions(service_class="fast"), "'interactive', 'bulk'"),
+    ],
 )
 def test_what_cannot_be_asked(options, error):
     with pytest.raises(ValueError, match=error):

@@ -49,8 +49,8 @@ class AlteredEngine(CountingEngine):
         super().__init__(network)
         self._alter = alter
 
-    def encode(self, ids, tasks):
-        output = super().encode(ids, tasks)
+    def encode(self, ids, tasks, *, alone=False):
+        output = super().encode(ids, tasks, alone=alone)
         logits = {name: array.copy() for name, array in output.logits.items()}
         altered = replace(output, embeddings=output.embeddings.copy(), logits=logits)
         self._alter(altered, ids)

@@ -1,6 +1,7 @@
 """The torch engine: padding, tasks, devices."""
 
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from debug_model import DIMENSIONS, TASKS, DebugEncoder, debug_tokenizer, expected_embedding
 from twinhead.model.config import ModelConfig
 from twinhead.model.network import Network
-from twinhead.server.torch_engine import TorchEngine, choose_device, set_threads
+from twinhead.server.torch_engine import TorchEngine, choose_device, usable_threads
 
 ENGINE = TorchEngine(
     Network(ModelConfig(encoder="debug", tasks=TASKS), DebugEncoder(), DIMENSIONS), "cpu"
@@ -32,10 +33,28 @@ def test_devices():
         choose_device("cuda:99")
 
 
-def test_threads():
-    before = torch.get_num_threads()
-    try:
-        assert set_threads(1) == torch.get_num_threads() == 1
-        assert set_threads(0) == torch.get_num_threads() == len(os.sched_getaffinity(0))
-    finally:
-        torch.set_num_threads(before)
+def test_a_pass_has_its_share_of_the_threads_and_all_when_it_is_alone():
+    seen = []
+
+    class Encoder(torch.nn.Module):
+        def forward(self, input_ids, attention_mask):
+            seen.append(torch.get_num_threads())
+            return torch.zeros(*input_ids.shape, 4)
+
+    network = Network(ModelConfig(encoder="debug", tasks=TASKS), Encoder(), 4)
+    engine = TorchEngine(network, "cpu", threads=6, streams=3)
+    assert engine.widens
+
+    def passes():
+        for alone in (False, True, False):
+            engine.encode([[1, 2]], (), alone=alone)
+
+    thread = threading.Thread(target=passes)  # as a runner's; this one's number stays
+    thread.start()
+    thread.join()
+    assert seen == [2, 6, 2]
+    assert not TorchEngine(network, "cpu", threads=6).widens
+
+
+def test_usable_threads_are_those_of_the_process():
+    assert usable_threads() == len(os.sched_getaffinity(0))

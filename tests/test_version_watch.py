@@ -1,6 +1,7 @@
 """Workers that follow a place where versions are published."""
 
 import logging
+import os
 
 import pytest
 import swapped
@@ -11,6 +12,7 @@ from twinhead.model.config import TaskConfig
 from twinhead.model.network import Network
 from twinhead.model.published import Published
 from twinhead.model.version_parts import VersionParts
+from twinhead.server import version_watch
 
 
 @pytest.fixture
@@ -113,6 +115,27 @@ def test_a_place_that_is_damaged_or_away_is_told_once_and_looked_at_again(
         publish(place, new)
         wait_until(lambda: live(worker) == new.version)
     assert caplog.text.count("cannot be read") == 1
+
+
+def test_a_place_that_hangs_is_given_up_until_it_answers(
+    base, place, start, caplog, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(version_watch, "_READ_SECONDS", 0.3)
+    folder = tmp_path / "published"
+    folder.mkdir()
+    os.mkfifo(folder / "live.json")  # to open it waits until somebody writes
+    with caplog.at_level(logging.ERROR):
+        worker = start()
+    assert live(worker) == base.version
+    assert caplog.text.count("has not answered") == 1
+    new = swapped.changed(base)
+    pipe = folder / "live.json"
+    pipe.rename(folder / "pipe")
+    publish(place, new)
+    text = pipe.read_bytes()
+    with (folder / "pipe").open("wb") as stream:  # the read that hangs ends
+        stream.write(text)
+    wait_until(lambda: live(worker) == new.version)
 
 
 def test_a_damaged_blob_is_not_taken_and_its_repair_is(base, place, start, caplog, tmp_path):

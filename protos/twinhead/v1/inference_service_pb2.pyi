@@ -12,6 +12,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class ServiceClass(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SERVICE_CLASS_UNSPECIFIED: _ClassVar[ServiceClass]
+    SERVICE_CLASS_INTERACTIVE: _ClassVar[ServiceClass]
+    SERVICE_CLASS_BULK: _ClassVar[ServiceClass]
+
 class EmbeddingFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     EMBEDDING_FORMAT_UNSPECIFIED: _ClassVar[EmbeddingFormat]
@@ -42,6 +48,9 @@ class SentenceCode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SENTENCE_CODE_EMPTY: _ClassVar[SentenceCode]
     SENTENCE_CODE_TOO_LONG: _ClassVar[SentenceCode]
     SENTENCE_CODE_INVALID: _ClassVar[SentenceCode]
+SERVICE_CLASS_UNSPECIFIED: ServiceClass
+SERVICE_CLASS_INTERACTIVE: ServiceClass
+SERVICE_CLASS_BULK: ServiceClass
 EMBEDDING_FORMAT_UNSPECIFIED: EmbeddingFormat
 EMBEDDING_FORMAT_NONE: EmbeddingFormat
 EMBEDDING_FORMAT_FLOAT32: EmbeddingFormat
@@ -63,16 +72,18 @@ SENTENCE_CODE_TOO_LONG: SentenceCode
 SENTENCE_CODE_INVALID: SentenceCode
 
 class InferRequest(_message.Message):
-    __slots__ = ("sentences", "outputs", "truncation", "model_version")
+    __slots__ = ("sentences", "outputs", "truncation", "model_version", "service_class")
     SENTENCES_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     TRUNCATION_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_CLASS_FIELD_NUMBER: _ClassVar[int]
     sentences: _containers.RepeatedScalarFieldContainer[str]
     outputs: OutputSelection
     truncation: Truncation
     model_version: str
-    def __init__(self, sentences: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Union[OutputSelection, _Mapping]] = ..., truncation: _Optional[_Union[Truncation, str]] = ..., model_version: _Optional[str] = ...) -> None: ...
+    service_class: ServiceClass
+    def __init__(self, sentences: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Union[OutputSelection, _Mapping]] = ..., truncation: _Optional[_Union[Truncation, str]] = ..., model_version: _Optional[str] = ..., service_class: _Optional[_Union[ServiceClass, str]] = ...) -> None: ...
 
 class OutputSelection(_message.Message):
     __slots__ = ("tasks", "skip_tasks", "embedding", "logits", "token_logits")
