@@ -77,8 +77,8 @@ def main() -> None:
 @click.option("--passes", type=click.Path(path_type=Path), required=True)
 def measured_worker(options: tuple[str, ...], passes: Path) -> None:
     """`twinhead serve` that writes down when each encoder pass began and ended."""
+    from twinhead.server.engines.torch_engine import TorchEngine
     from twinhead.server.serve_command import serve
-    from twinhead.server.torch_engine import TorchEngine
 
     encode = TorchEngine.encode
     times: list[tuple[float, float, int]] = []

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from typing_extensions import override
 
 from .errors import FileError
+from .interrupts import held_interrupts
 from .row_batch import RowBatch
 from .row_reader import first_line, format_of
 
@@ -367,15 +368,16 @@ class OutputFile:
         """
         if self._writer is None:
             raise RuntimeError("begin() comes before write()")
-        try:
-            self._writer.write(batch, labels)
-        except OSError as error:
-            raise self._failed(error) from error
-        except (pa.ArrowException, ValueError, OverflowError, RecursionError) as error:
-            raise FileError(
-                f"{_rows_of(batch)} cannot be written as {self.format}: {first_line(error)}"
-            ) from error
-        self.rows += len(batch.texts)
+        with held_interrupts():  # the rows are written and counted, or neither
+            try:
+                self._writer.write(batch, labels)
+            except OSError as error:
+                raise self._failed(error) from error
+            except (pa.ArrowException, ValueError, OverflowError, RecursionError) as error:
+                raise FileError(
+                    f"{_rows_of(batch)} cannot be written as {self.format}: {first_line(error)}"
+                ) from error
+            self.rows += len(batch.texts)
 
     def complete(self) -> None:
         """Give the file its name.

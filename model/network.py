@@ -90,7 +90,24 @@ class Network(nn.Module):
         Raises:
             KeyError: a task that the model does not have.
         """
-        hidden = self.encoder(input_ids, attention_mask)
+        return self.read(self.encoder(input_ids, attention_mask), attention_mask, tasks)
+
+    def read(
+        self,
+        hidden: torch.Tensor,
+        attention_mask: torch.Tensor,
+        tasks: Iterable[str] | None = None,
+    ) -> NetworkOutput:
+        """Pool token vectors, and run the heads on them.
+
+        Args:
+            hidden: what the encoder gives, [batch, tokens, dimensions].
+            attention_mask: 1 for tokens, 0 for padding, int64 [batch, tokens].
+            tasks: names of the heads to run; None for all of them.
+
+        Raises:
+            KeyError: a task that the model does not have.
+        """
         pooled: dict[Pooling, torch.Tensor] = {}
 
         def pooled_by(pooling: Pooling) -> torch.Tensor:

@@ -11,7 +11,7 @@ from ..model.config import TaskConfig, TaskKind
 from ..model.entity_tags import spans_of
 from ..model.tokenizer import TokenizedSentence
 from ..model.words import first_tokens, split_words
-from .engine import FloatArray
+from .engines.engine import FloatArray
 from .tensor_wire import float32_tensor, packed_floats
 
 TASK_KINDS = {

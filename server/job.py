@@ -9,7 +9,7 @@ import numpy as np
 
 from ..model.config import TaskKind
 from ..model.tokenizer import TokenizedSentence
-from .engine import EngineOutput, FloatArray
+from .engines.engine import EngineOutput, FloatArray
 from .live_model import LiveModel
 from .request_check import RequestPlan
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..model.config import ModelConfig
 from ..model.tokenizer import Tokenizer
-from .engine import Engine
+from .engines.engine import Engine
 from .errors import NotServingError, VersionNotLiveError
 
 if TYPE_CHECKING:  # it imports torch, and the worker listens before that is there

@@ -8,15 +8,12 @@ from ..model.checkpoint import Checkpoint, read_version
 from ..model.errors import ModelError
 from ..model.starter import checkpoint_folder
 from ..model.version_parts import load_version
+from .engines.choose_engine import choose_engine
 from .live_model import LiveModel
 from .settings import WorkerSettings
-from .torch_engine import TorchEngine, choose_device, usable_threads
 from .version_store import Pointers, StoreError, VersionStore
 
 logger = logging.getLogger(__name__)
-
-# By default at most; each has its own buffers, and some work under Python's lock.
-_STREAMS = 8
 
 
 def load_model(settings: WorkerSettings, store: VersionStore | None = None) -> LiveModel:
@@ -29,22 +26,20 @@ def load_model(settings: WorkerSettings, store: VersionStore | None = None) -> L
 
     Raises:
         ModelError: the checkpoint or its encoder cannot be used, or `store` not be written.
-        ValueError: the device is not there.
+        EngineError: the engine or device is not to be had, or cannot run the model.
     """
     started = time.monotonic()
-    device = choose_device(settings.device)
-    threads = settings.threads or usable_threads()
-    streams = min(settings.streams or _STREAMS, threads)
     checkpoint = _choose(settings, store)
-    engine = TorchEngine(checkpoint.network, device, threads=threads, streams=streams)
+    engine = choose_engine(settings, checkpoint)
     model = LiveModel.of(checkpoint, engine)
     warm(model)
     logger.info(
-        "loaded model %s, version %s, on %s with %d threads in %d streams in %.1f s",
+        "loaded model %s, version %s, into engine %s (%s, %s, passes at once: %d) in %.1f s",
         settings.model,
         model.version,
-        device,
-        threads,
+        engine.name,
+        engine.precision,
+        engine.device,
         engine.streams,
         time.monotonic() - started,
     )

@@ -30,6 +30,7 @@ from ..model.version_parts import (
     to_tensor,
 )
 from .blob_receiver import Fetch, receive
+from .engines.engine import EngineError
 from .errors import (
     BlobDamagedError,
     InvalidRequestError,
@@ -431,6 +432,8 @@ def _build(
         return _build_anew(parts, live, folder.folder)
     except CheckpointError as error:
         raise PushRefusedError("weights", str(error)[:500]) from error
+    except EngineError as error:
+        raise PushRefusedError("engine", str(error)[:500]) from error
 
 
 def _build_beside(files: VersionFiles, live: LiveModel, blobs: _Blobs) -> LiveModel:
@@ -453,13 +456,13 @@ def _build_beside(files: VersionFiles, live: LiveModel, blobs: _Blobs) -> LiveMo
         files.provenance,
         files.probes,
     )
-    return LiveModel.of(checkpoint, live.engine.renewed(checkpoint.network))
+    return LiveModel.of(checkpoint, live.engine.renewed(checkpoint))
 
 
 def _build_anew(parts: VersionParts, live: LiveModel, place: Path) -> LiveModel:
     """Any version, as it is loaded from a checkpoint; it is put together in `place`."""
     checkpoint = load_version(parts, place)
-    return LiveModel.of(checkpoint, live.engine.renewed(checkpoint.network))
+    return LiveModel.of(checkpoint, live.engine.renewed(checkpoint))
 
 
 @contextmanager

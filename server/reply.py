@@ -15,7 +15,7 @@ from .answers import (
     single_label_answer,
     token_answer,
 )
-from .engine import FloatArray
+from .engines.engine import FloatArray
 from .job import Job
 from .tensor_wire import bit_tensor, float16_tensor, float32_tensor, int8_tensor
 

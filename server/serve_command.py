@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from ..model.config import describe_faults
 from ..model.errors import ModelError
+from .engines.engine import EngineError
 from .listen import ListenError
 from .live_model import LiveModel
 from .settings import WorkerSettings
@@ -75,7 +76,7 @@ def serve(port_file: Path | None, **options: Any) -> None:
         finished = asyncio.run(_serve(settings, port_file))
         if port_file is not None:
             port_file.unlink(missing_ok=True)
-    except (ModelError, ListenError, ValueError, OSError) as error:
+    except (ModelError, EngineError, ListenError, ValueError, OSError) as error:
         if click.get_current_context().find_root().params.get("debug"):
             raise
         raise click.ClickException(str(error)) from error

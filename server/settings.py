@@ -75,6 +75,44 @@ class WorkerSettings(BaseModel):
         description="Where the model runs: `cpu`, `cuda`, `cuda:N`, or `auto` for a GPU if there "
         "is one.",
     )
+    engine: str = Field(
+        default="auto",
+        pattern=r"^(auto|torch|openvino)$",
+        description="What runs the model: `torch`, `openvino` (on a CPU; needs the extra "
+        "`openvino`), or `auto` for OpenVINO on a CPU where it is installed.",
+    )
+    precision: str = Field(
+        default="float32",
+        pattern=r"^(float32|bfloat16|int8)$",
+        description="`float32`; `bfloat16`, nearly twice as fast on processors that have it, with "
+        "embeddings at a cosine of 0.9999; or `int8`, nearly three times as fast on processors "
+        "that have it, with some labels other than before. int8 is prepared once for each encoder, "
+        "from sample text, in ten seconds or more; the loss is measured and told. The last two "
+        "need OpenVINO.",
+    )
+    calibration: str = Field(
+        default="",
+        description="File with some hundreds of sentences like yours, one a line, to prepare int8 "
+        "with. Without it: the 200 example sentences.",
+    )
+    int8_min_cosine: float = Field(
+        default=0.995,
+        ge=0,
+        le=1,
+        description="Mean cosine of embeddings by int8 and by float32 below which int8 is refused.",
+    )
+    int8_min_agreement: float = Field(
+        default=0.9,
+        ge=0,
+        le=1,
+        description="Share of sentences with the same label by int8 and by float32, for each task, "
+        "below which int8 is refused.",
+    )
+    engine_cache: str = Field(
+        default="",
+        description="Folder in which encoders in int8 are kept. Without it: in --state, or else in "
+        "the user's cache folder.",
+    )
     threads: int = Field(
         default=0,
         ge=0,

@@ -15,9 +15,9 @@ from twinhead.model.checkpoint import Checkpoint
 from twinhead.model.config import ModelConfig, TaskConfig
 from twinhead.model.network import Network
 from twinhead.model.tokenizer import Tokenizer
-from twinhead.server.engine import EngineOutput
+from twinhead.server.engines.engine import EngineOutput
+from twinhead.server.engines.torch_engine import TorchEngine
 from twinhead.server.live_model import LiveModel
-from twinhead.server.torch_engine import TorchEngine
 
 VOCABULARY = 5000
 DIMENSIONS = 4

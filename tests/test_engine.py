@@ -1,7 +1,7 @@
 """The engine interface: what there is fulfils it."""
 
 from debug_model import debug_model
-from twinhead.server.engine import Engine, EngineOutput
+from twinhead.server.engines.engine import Engine, EngineOutput
 
 
 def test_the_torch_engine_is_an_engine():

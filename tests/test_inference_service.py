@@ -136,11 +136,11 @@ class Gate:
         self._encode = engine.encode
         engine.encode = self._wait
 
-    def _wait(self, ids, tasks):
+    def _wait(self, ids, tasks, **options):
         self.entered.set()
         if not self.open.wait(60):
             raise RuntimeError("the gate was never opened")
-        return self._encode(ids, tasks)
+        return self._encode(ids, tasks, **options)
 
 
 def test_a_full_worker_refuses_unary_calls_and_holds_streams_back(start_debug_worker):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from debug_model import debug_model
 from twinhead.model.tokenizer import TokenizedSentence
-from twinhead.server.engine import EngineOutput
+from twinhead.server.engines.engine import EngineOutput
 from twinhead.server.job import Job
 from twinhead.server.request_check import EmbeddingPlan, RequestPlan
 from twinhead.v1 import inference_service_pb2 as pb

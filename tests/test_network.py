@@ -18,7 +18,7 @@ from twinhead.model.config import ModelConfig, TaskConfig
 from twinhead.model.encoder import Encoder, find_encoder
 from twinhead.model.network import Network
 from twinhead.model.tokenizer import Tokenizer
-from twinhead.server.torch_engine import TorchEngine
+from twinhead.server.engines.torch_engine import TorchEngine
 
 LENGTHS = [1, 2, 3, 7, 12, 12, 30, 64]
 SENTENCES = [

@@ -13,7 +13,7 @@ from twinhead.model import starter
 from twinhead.model.checkpoint import Checkpoint
 from twinhead.model.encoder import find_encoder
 from twinhead.model.manifest import Manifest
-from twinhead.server.torch_engine import TorchEngine
+from twinhead.server.engines.torch_engine import TorchEngine
 from twinhead.trainer.starter_heads import read_rows
 
 FOLDER = Path(starter.__file__).parent

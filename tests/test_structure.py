@@ -67,7 +67,7 @@ def test_the_client_needs_nothing_heavy():
 def test_every_source_file_has_its_test(package):
     exempt = {"__init__", "__main__"}
     tests = {path.stem for path in (ROOT / "tests").glob("test_*.py")}
-    for file in (ROOT / package).glob("*.py"):
+    for file in (ROOT / package).rglob("*.py"):
         if file.stem not in exempt:
             named = {f"test_{file.stem}", f"test_{package}_{file.stem}"}
             assert tests & named, f"{package}/{file.name} has no tests/test_{file.stem}.py"

@@ -1,6 +1,5 @@
 """The torch engine: padding, tasks, devices."""
 
-import os
 import threading
 
 import numpy as np
@@ -9,7 +8,8 @@ import torch
 from debug_model import DIMENSIONS, TASKS, DebugEncoder, debug_tokenizer, expected_embedding
 from twinhead.model.config import ModelConfig
 from twinhead.model.network import Network
-from twinhead.server.torch_engine import TorchEngine, choose_device, usable_threads
+from twinhead.server.engines.engine import EngineError
+from twinhead.server.engines.torch_engine import TorchEngine, choose_device
 
 ENGINE = TorchEngine(
     Network(ModelConfig(encoder="debug", tasks=TASKS), DebugEncoder(), DIMENSIONS), "cpu"
@@ -29,7 +29,7 @@ def test_sentences_of_any_lengths_are_padded_apart():
 def test_devices():
     assert choose_device("cpu") == "cpu"
     assert choose_device("auto") == ("cuda:0" if torch.cuda.is_available() else "cpu")
-    with pytest.raises(ValueError, match="not there"):
+    with pytest.raises(EngineError, match="not there"):
         choose_device("cuda:99")
 
 
@@ -54,7 +54,3 @@ def test_a_pass_has_its_share_of_the_threads_and_all_when_it_is_alone():
     thread.join()
     assert seen == [2, 6, 2]
     assert not TorchEngine(network, "cpu", threads=6).widens
-
-
-def test_usable_threads_are_those_of_the_process():
-    assert usable_threads() == len(os.sched_getaffinity(0))

@@ -8,9 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:  # it imports torch
-    from ..model.network import Network
+    from ...model.checkpoint import Checkpoint
 
 FloatArray = NDArray[np.float32]
+
+
+class EngineError(Exception):
+    """An engine, a device or a precision that is not to be had here; the text says what to do."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,6 @@ class Engine(Protocol):
     """Passes that may run at once, each from a thread of its own."""
     widens: bool
     """Whether a pass that runs alone can take the processor's share of the other streams, too."""
-
     pass_tokens: int
     """What a pass takes beside the work on its tokens, as a number of tokens."""
 
@@ -46,6 +49,20 @@ class Engine(Protocol):
         """
         ...
 
-    def renewed(self, network: "Network") -> "Engine":
-        """An engine with the same settings for another network; may be called from any thread."""
+    def renewed(self, checkpoint: "Checkpoint") -> "Engine":
+        """An engine with the same settings for another model; may be called from any thread.
+
+        Raises:
+            EngineError: it cannot run that one.
+        """
         ...
+
+
+def padded(ids: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Token ids as one array, and which of its places are tokens, both [batch, tokens]."""
+    input_ids = np.zeros((len(ids), max(map(len, ids))), dtype=np.int64)
+    mask = np.zeros_like(input_ids)
+    for row, sentence in enumerate(ids):
+        input_ids[row, : len(sentence)] = sentence
+        mask[row, : len(sentence)] = 1
+    return input_ids, mask
