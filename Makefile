@@ -41,8 +41,9 @@ format: $(READY)  ## Format the code
 protos: $(READY)  ## Generate the Python of the wire contract
 	$(BIN)/python protos/generate.py
 
-bench: $(READY)  ## Measure speed and memory: make bench TEXT=file.txt
-	$(BIN)/python bench/first_light.py $(TEXT)
+bench: $(READY)  ## Measure speed beside others, start and memory: make bench TEXT="one.txt two.txt"
+	$(BIN)/python bench/speed.py $(TEXT)
+	$(BIN)/python bench/first_light.py $(firstword $(TEXT))
 
 bench-training: $(READY)  ## Measure training: make bench-training DATA=folder
 	for what in speed small tokens quality; do $(BIN)/python bench/training.py $$what $(DATA); done

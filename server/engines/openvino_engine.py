@@ -15,6 +15,9 @@ from .torch_engine import as_arrays, set_threads
 
 # Largest difference between token vectors by OpenVINO and by torch, in units of the largest.
 _TOLERANCES = {"float32": 1e-3, "bfloat16": 5e-2}
+# Measured over 4,000 sentences in batches of all shapes: float32 as fast as with 5,000, int8 a
+# seventh slower; memory stays as it is after the first hundreds of batches.
+_KEPT_SHAPES = 100
 
 
 class CompiledEncoder:
@@ -33,6 +36,9 @@ class CompiledEncoder:
                 "NUM_STREAMS": streams,
                 "INFERENCE_NUM_THREADS": threads,
                 "INFERENCE_PRECISION_HINT": "bf16" if narrow else "f32",
+                # What is made for a shape of batch is kept for the next of that shape, 5,000 of them
+                # by default: gigabytes in int8.
+                "CPU_RUNTIME_CACHE_CAPACITY": _KEPT_SHAPES,
                 # The streams' threads share the cores with those of the server.
                 "ENABLE_CPU_PINNING": False,
             },
