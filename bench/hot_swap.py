@@ -64,11 +64,13 @@ def worker_command(folder: Path, *options: str, measured: bool = False) -> list[
     """A worker with a state folder on free ports."""
     start = [sys.executable, str(HERE), "measured-worker"] if measured else [*TWINHEAD, "serve"]
     places = ["--port-file", str(folder / "port"), "--state", str(folder / "state")]
-    return [*start, *options, "--port", "0", *places]
+    engine = click.get_current_context().find_root().params["engine"]
+    return [*start, *options, "--engine", engine, "--port", "0", *places]
 
 
 @click.group(help=__doc__)
-def main() -> None:
+@click.option("--engine", type=click.Choice(["torch", "openvino"]), default="torch")
+def main(engine: str) -> None:
     """Measure hot swap."""
 
 
@@ -77,20 +79,24 @@ def main() -> None:
 @click.option("--passes", type=click.Path(path_type=Path), required=True)
 def measured_worker(options: tuple[str, ...], passes: Path) -> None:
     """`twinhead serve` that writes down when each encoder pass began and ended."""
+    from twinhead.server.engines.openvino_engine import OpenVinoEngine
     from twinhead.server.engines.torch_engine import TorchEngine
     from twinhead.server.serve_command import serve
 
-    encode = TorchEngine.encode
     times: list[tuple[float, float, int]] = []
 
-    def timed(self, ids, tasks, *, alone=False):
-        started = time.monotonic()
-        try:
-            return encode(self, ids, tasks, alone=alone)
-        finally:
-            times.append((started, time.monotonic(), id(self)))
+    def timed(encode):
+        def timed_encode(self, ids, tasks, *, alone=False):
+            started = time.monotonic()
+            try:
+                return encode(self, ids, tasks, alone=alone)
+            finally:
+                times.append((started, time.monotonic(), id(self)))
 
-    TorchEngine.encode = timed
+        return timed_encode
+
+    for engine in (OpenVinoEngine, TorchEngine):
+        engine.encode = timed(engine.encode)
     try:
         serve(list(options), standalone_mode=False)
     finally:

@@ -31,18 +31,14 @@ def test_the_engine_that_is_asked_for(base, name):
     assert choose_engine(WorkerSettings(engine=name, device="cpu"), base).name == name
 
 
-def test_auto_takes_openvino_on_a_cpu_where_it_is_installed(base):
-    assert choose_engine(WorkerSettings(device="cpu"), base).name == "openvino"
-
-
-def test_auto_takes_torch_where_openvino_is_not_installed(base, without_openvino):
+def test_auto_takes_torch_for_float32(base):
     assert choose_engine(WorkerSettings(device="cpu"), base).name == "torch"
 
 
-def test_auto_takes_torch_for_what_openvino_cannot_run_and_says_so(caplog):
-    checkpoint = debug_model().checkpoint
-    assert choose_engine(WorkerSettings(device="cpu"), checkpoint).name == "torch"
-    assert "transformers only; taking torch" in caplog.text
+@pytest.mark.skipif(not openvino_engine.has_bfloat16(), reason="the processor has no bfloat16")
+def test_auto_takes_openvino_for_narrow_numbers(base):
+    engine = choose_engine(WorkerSettings(device="cpu", precision="bfloat16"), base)
+    assert (engine.name, engine.precision) == ("openvino", "bfloat16")
 
 
 def test_an_engine_that_is_asked_for_and_cannot_be_had_is_an_error(base, without_openvino):

@@ -1,6 +1,7 @@
 """Encoders as graphs of OpenVINO."""
 
 import openvino as ov
+import psutil
 import pytest
 import torch
 from small_encoders import write_encoder
@@ -25,6 +26,17 @@ def test_token_vectors_are_those_of_torch(family, tmp_path):
         with torch.inference_mode():
             expected = encoder(ids, mask)
         torch.testing.assert_close(found[mask.bool()], expected[mask.bool()], rtol=1e-3, atol=1e-4)
+
+
+def test_traces_are_not_kept(tmp_path):
+    encoder = Encoder.load(write_encoder(tmp_path / "encoder", "bert"))
+    process = psutil.Process()
+    for _ in range(3):
+        export_encoder(encoder)
+    before = process.memory_info().rss
+    for _ in range(10):  # of which torch would keep 7 MB each
+        export_encoder(encoder)
+    assert process.memory_info().rss - before < 30e6
 
 
 def test_what_cannot_be_expressed_is_one_line():

@@ -1,8 +1,7 @@
-"""The engine that the settings ask for, or the best that is to be had here."""
+"""The engine that the settings ask for."""
 
 import csv
 import importlib.util
-import logging
 import os
 from importlib.resources import files
 from pathlib import Path
@@ -16,14 +15,12 @@ from .torch_engine import TorchEngine, choose_device
 if TYPE_CHECKING:
     from .int8 import Int8
 
-logger = logging.getLogger(__name__)
-
 # By default at most; each has its own buffers, and some work under Python's lock.
 _STREAMS = 8
 
 
 def choose_engine(settings: WorkerSettings, checkpoint: Checkpoint) -> Engine:
-    """Make an engine that runs a checkpoint.
+    """Make an engine that runs a checkpoint: torch, unless OpenVINO is asked for or needed.
 
     Raises:
         EngineError: what is asked for is not to be had here, or cannot run it.
@@ -31,28 +28,22 @@ def choose_engine(settings: WorkerSettings, checkpoint: Checkpoint) -> Engine:
     device = choose_device(settings.device)
     threads = settings.threads or usable_threads()
     streams = min(settings.streams or _STREAMS, threads)
-    asked = settings.engine == "openvino" or settings.precision != "float32"
-    if asked:
-        _check_openvino(settings, device)
-    elif settings.engine == "torch" or device != "cpu" or not _has_openvino():
+    # Torch takes new weights without a pause; OpenVINO must trace and compile a new encoder first,
+    # which callers notice. What it is for is narrow numbers.
+    if settings.engine != "openvino" and settings.precision == "float32":
         return TorchEngine(checkpoint.network, device, threads=threads, streams=streams)
-    try:
-        from .openvino_engine import OpenVinoEngine, has_bfloat16
+    _check_openvino(settings, device)
+    from .openvino_engine import OpenVinoEngine, has_bfloat16
 
-        if settings.precision == "bfloat16" and not has_bfloat16():
-            raise EngineError("--precision bfloat16: this processor has no instructions for it")
-        return OpenVinoEngine(
-            checkpoint,
-            threads=threads,
-            streams=streams,
-            precision=settings.precision,
-            int8=_int8(settings, checkpoint) if settings.precision == "int8" else None,
-        )
-    except EngineError as error:
-        if asked:
-            raise
-        logger.warning("%s; taking torch", error)
-        return TorchEngine(checkpoint.network, device, threads=threads, streams=streams)
+    if settings.precision == "bfloat16" and not has_bfloat16():
+        raise EngineError("--precision bfloat16: this processor has no instructions for it")
+    return OpenVinoEngine(
+        checkpoint,
+        threads=threads,
+        streams=streams,
+        precision=settings.precision,
+        int8=_int8(settings, checkpoint) if settings.precision == "int8" else None,
+    )
 
 
 def usable_threads() -> int:

@@ -36,8 +36,8 @@ class CompiledEncoder:
                 "NUM_STREAMS": streams,
                 "INFERENCE_NUM_THREADS": threads,
                 "INFERENCE_PRECISION_HINT": "bf16" if narrow else "f32",
-                # What is made for a shape of batch is kept for the next of that shape, 5,000 of them
-                # by default: gigabytes in int8.
+                # What is made for a shape of batch is kept for the next of that shape: by default
+                # for 5,000, which in int8 are gigabytes.
                 "CPU_RUNTIME_CACHE_CAPACITY": _KEPT_SHAPES,
                 # The streams' threads share the cores with those of the server.
                 "ENABLE_CPU_PINNING": False,

@@ -1,7 +1,9 @@
 """An encoder as a graph of OpenVINO."""
 
+import importlib
 import threading
 import warnings
+from typing import Any
 
 import openvino as ov
 import torch
@@ -40,6 +42,7 @@ def export_encoder(encoder: nn.Module) -> ov.Model:
             )
             frontend = FrontEndManager().load_by_framework("pytorch")
             graph = frontend.convert(frontend.load(decoder))
+            _forget_traces()
     except Exception as error:  # both libraries raise what they like
         reason = str(error).strip().splitlines()[0][:300]
         raise EngineError(f"OpenVINO cannot run this encoder: {reason}") from error
@@ -48,3 +51,14 @@ def export_encoder(encoder: nn.Module) -> ov.Model:
         parameter.set_element_type(ov.Type.i64)
     graph.validate_nodes_and_infer_types()
     return graph
+
+
+def _forget_traces() -> None:
+    """Let go of what torch keeps of every module that it has traced: 17 MB of a MiniLM."""
+    # There is no public way.
+    registry: Any = importlib.import_module("torch._C")
+    recursive: Any = importlib.import_module("torch.jit._recursive")
+    state: Any = importlib.import_module("torch.jit._state")
+    registry._jit_clear_class_registry()
+    recursive.concrete_type_store = recursive.ConcreteTypeStore()
+    state._clear_class_state()
