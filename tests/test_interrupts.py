@@ -1,6 +1,5 @@
 """Ctrl-C at a good moment."""
 
-import os
 import signal
 
 import pytest
@@ -21,7 +20,7 @@ def test_what_comes_within_the_block_is_raised_after_it(number):
     def work():
         with held_interrupts():
             steps.append("begun")
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
             steps.append("ended")
 
     with pytest.raises(KeyboardInterrupt):
@@ -34,13 +33,13 @@ def test_what_comes_after_it_is_raised_at_once(number):
     with held_interrupts():
         pass
     with pytest.raises(KeyboardInterrupt):
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
 
 
 def test_a_failure_within_the_block_is_the_one_that_is_told(number):
     def work():
         with held_interrupts():
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
             raise OSError("full")
 
     with pytest.raises(OSError, match="full"):
@@ -53,7 +52,7 @@ def test_signals_that_do_something_else_are_left_alone():
     before = signal.signal(signal.SIGTERM, lambda *_: came.append("own"))
     try:
         with held_interrupts():
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
             assert came == ["own"]
     finally:
         signal.signal(signal.SIGTERM, before)
