@@ -26,7 +26,7 @@ demo: $(READY)  ## Start a worker, label examples/sentences.csv, show the result
 	$(BIN)/twinhead demo examples/sentences.csv
 
 test: $(READY)  ## Run all tests
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --max-worker-restart 0
 
 lint: $(READY) $(BUF)  ## Check style, types and the wire contract; warnings are errors
 	$(BIN)/ruff check .

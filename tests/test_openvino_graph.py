@@ -1,6 +1,8 @@
 """Encoders as graphs of OpenVINO."""
 
-import openvino as ov
+import subprocess
+import sys
+
 import psutil
 import pytest
 import torch
@@ -8,7 +10,7 @@ from small_encoders import write_encoder
 from torch import nn
 from twinhead.model.encoder import Encoder
 from twinhead.server.engines.engine import EngineError
-from twinhead.server.engines.openvino_graph import export_encoder
+from twinhead.server.engines.openvino_graph import core, export_encoder
 
 
 @pytest.mark.parametrize(
@@ -17,7 +19,7 @@ from twinhead.server.engines.openvino_graph import export_encoder
 def test_token_vectors_are_those_of_torch(family, tmp_path):
     encoder = Encoder.load(write_encoder(tmp_path / "encoder", family))
     settings = {"INFERENCE_PRECISION_HINT": "f32"}  # else what the processor is quickest with
-    compiled = ov.Core().compile_model(export_encoder(encoder), "CPU", settings)
+    compiled = core().compile_model(export_encoder(encoder), "CPU", settings)
     for rows, tokens in ((1, 3), (2, 16), (5, 40)):  # of other shapes than the traced one
         ids = torch.randint(5, encoder.vocabulary, (rows, tokens))
         mask = torch.ones_like(ids)
@@ -26,6 +28,45 @@ def test_token_vectors_are_those_of_torch(family, tmp_path):
         with torch.inference_mode():
             expected = encoder(ids, mask)
         torch.testing.assert_close(found[mask.bool()], expected[mask.bool()], rtol=1e-3, atol=1e-4)
+
+
+def test_signals_are_survived_when_graphs_come_and_go():
+    """For real: the thread's alternate signal stack is OpenVINO's, and must stay there."""
+    program = """
+import signal
+import torch
+from torch import nn
+from twinhead.server.engines.openvino_engine import CompiledEncoder, has_bfloat16
+from twinhead.server.engines.openvino_graph import export_encoder
+
+class Small(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(9, 4)
+
+    def forward(self, input_ids, attention_mask):
+        return self.table(input_ids) * attention_mask.unsqueeze(-1)
+
+def make():
+    compiled = CompiledEncoder(export_encoder(Small()), 1, 1)
+    compiled.encode([[1, 2]])
+    return compiled
+
+kept = make()
+has_bfloat16()
+other = make()
+del kept
+make()
+del other
+came = []
+signal.signal(signal.SIGTERM, lambda *_: came.append("signal"))
+signal.raise_signal(signal.SIGTERM)
+print(*came)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "signal\n"), done.stderr
 
 
 def test_traces_are_not_kept(tmp_path):

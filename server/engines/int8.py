@@ -23,7 +23,7 @@ import torch
 from ...model.checkpoint import Checkpoint
 from ...model.config import TaskConfig, TaskKind
 from .engine import Engine, EngineError, FloatArray, padded
-from .openvino_graph import export_encoder
+from .openvino_graph import core, export_encoder
 
 logger = logging.getLogger(__name__)
 
@@ -218,7 +218,7 @@ def _kept(place: Path) -> ov.Model | None:
             return None
     except OSError:
         return None
-    return ov.Core().read_model(place / "int8.xml")
+    return core().read_model(place / "int8.xml")
 
 
 def _digest(folder: Path) -> str:

@@ -10,7 +10,7 @@ from ...model.checkpoint import Checkpoint
 from ...model.encoder import Encoder
 from .engine import EngineError, EngineOutput, padded
 from .int8 import Int8, encoder_parts
-from .openvino_graph import export_encoder
+from .openvino_graph import core, export_encoder
 from .torch_engine import as_arrays, set_threads
 
 # Largest difference between token vectors by OpenVINO and by torch, in units of the largest.
@@ -29,7 +29,7 @@ class CompiledEncoder:
         # What of an int8 graph is not in int8 may as well be in bfloat16: measured on a processor
         # that has it, 7 % faster, and the results as near to those of float32.
         narrow = precision != "float32" and has_bfloat16()
-        self._compiled = ov.Core().compile_model(
+        self._compiled = core().compile_model(
             graph,
             "CPU",
             {
@@ -139,7 +139,7 @@ class OpenVinoEngine:
 
 def has_bfloat16() -> bool:
     """Whether the processor has instructions for bfloat16."""
-    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def check_same(

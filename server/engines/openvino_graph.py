@@ -1,5 +1,6 @@
-"""An encoder as a graph of OpenVINO."""
+"""OpenVINO, and encoders as graphs of it."""
 
+import functools
 import importlib
 import threading
 import warnings
@@ -15,6 +16,17 @@ from .engine import EngineError
 
 # The tracer of torch keeps its state for the whole process.
 _TRACING = threading.Lock()
+
+
+@functools.cache
+def core() -> ov.Core:
+    """OpenVINO's runtime, one for the process and for good.
+
+    Each gives the thread that loads its CPU plugin an alternate signal stack and frees it when it
+    goes; of two that overlap, the later one puts the freed stack of the earlier one back, and the
+    next signal to that thread is a segmentation fault (seen with OpenVINO 2026.4.1).
+    """
+    return ov.Core()
 
 
 def export_encoder(encoder: nn.Module) -> ov.Model:

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 
+from .openvino_graph import core
+
 # Measured with MiniLM on 1,000 calibration sentences, mean cosine to float32 of the embeddings of
 # 1,400 others: 0.9745 with an alpha of 0.6, 0.9959 with 0.8, 0.9970 with 0.95, 0.9976 with 0.98;
 # with activations that have a zero point (MIXED) 0.9980, at the same speed.
@@ -36,7 +38,7 @@ def main(folder: Path) -> None:
         for number in range(len(arrays.files) // 2)
     ]
     graph = nncf.quantize(
-        ov.Core().read_model(folder / "encoder.xml"),
+        core().read_model(folder / "encoder.xml"),
         nncf.Dataset(batches),
         model_type=nncf.ModelType.TRANSFORMER,
         preset=nncf.QuantizationPreset.MIXED,
