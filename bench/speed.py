@@ -13,7 +13,7 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -27,6 +27,7 @@ from twinhead.model.encoder import find_encoder
 from twinhead.model.starter import checkpoint_folder
 from twinhead.server.engines.choose_engine import choose_engine, usable_threads
 from twinhead.server.engines.engine import Engine
+from twinhead.server.length_groups import groups_by_length
 from twinhead.server.settings import WorkerSettings
 
 PRECISIONS = ("float32", "bfloat16", "int8")
@@ -155,22 +156,13 @@ def in_process(precision: str) -> Way:
     tasks = [task.name for task in checkpoint.config.tasks]
 
     def encode(sentences: Sequence[str]) -> None:
-        batches = list(cut([each.ids for each in checkpoint.tokenizer(sentences)]))
+        ids = [each.ids for each in checkpoint.tokenizer(sentences)]
+        groups = groups_by_length([len(each) for each in ids], BUDGET)
+        batches = [[ids[place] for place in group] for group in groups]
         with ThreadPoolExecutor(engine.streams) as threads:
             list(threads.map(lambda ids: engine.encode(ids, tasks), batches))
 
     return encode
-
-
-def cut(ids: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
-    """Batches of at most the budget, padded."""
-    batch: list[Sequence[int]] = []
-    for sentence in sorted(ids, key=len):
-        if batch and (len(batch) + 1) * len(sentence) > BUDGET:
-            yield batch
-            batch = []
-        batch.append(sentence)
-    yield batch
 
 
 def stream(client: Client) -> Way:

@@ -9,15 +9,21 @@ import click
 from .channel import DEFAULT_ADMIN_TARGET
 
 
-def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --worker, as a tuple of targets, and --token-file."""
-    command = click.option(
+def token_option(condition: str = "") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add --token-file, whose help begins with a condition."""
+    said = "file with the token of the workers' admin services, if they ask for one."
+    return click.option(
         "--token-file",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         envvar="TWINHEAD_ADMIN_TOKEN_FILE",
         show_envvar=True,
-        help="File with the token of the workers' admin services, if they ask for one.",
-    )(command)
+        help=f"{condition}: {said}" if condition else said.capitalize(),
+    )
+
+
+def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --worker, as a tuple of targets, and --token-file."""
+    command = token_option()(command)
     return click.option(
         "--worker",
         "workers",

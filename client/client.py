@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Generator, Iterable, Sequence
-from types import TracebackType
 from typing import Any, Self
 
 import grpc
@@ -45,12 +44,7 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """Logits to the answer of a task, as people read it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +85,18 @@ def token_answer(
     if with_logits:
         answer.logits.CopyFrom(_token_logits(logits, tokenized, task.logits))
     return answer
+
+
+def decisions(task: TaskConfig, logits: FloatArray) -> NDArray[Any]:
+    """What the answer says, without scores, in a form that can be compared.
+
+    Returns:
+        Of logits [..., labels] the place of the label [...]; for binary and multi_label, which
+        labels reach their thresholds, [..., labels].
+    """
+    if task.kind in (TaskKind.SINGLE_LABEL, TaskKind.TOKEN):
+        return logits.argmax(axis=-1)
+    return sigmoid(_calibrated(task, logits)) >= np.array(task.effective_thresholds)
 
 
 def sigmoid(logits: FloatArray) -> FloatArray:

@@ -16,11 +16,12 @@ from twinhead.v1 import inference_service_pb2
 
 from ..model.config import TaskConfig, TaskKind
 from ..model.probes import PROBE_SENTENCES, Probes
-from .answers import sigmoid
+from .answers import decisions
 from .batch_queue import BatchQueue
 from .engines.engine import FloatArray
 from .errors import PushRefusedError
 from .job import Job
+from .length_groups import groups_by_length
 from .live_model import LiveModel
 from .request_check import EmbeddingPlan, RequestPlan
 from .service_class import ServiceClass
@@ -168,7 +169,8 @@ class SemanticGate:
         )
         jobs: list[Job] = []
         order: list[int] = []
-        for group in _groups([len(sentence.ids) for sentence in tokenized]):
+        lengths = [len(sentence.ids) for sentence in tokenized]
+        for group in groups_by_length(lengths, _PASS_TOKENS):
             jobs.append(Job(model, plan, [tokenized[place] for place in group], 0.0))
             order += group
             await self._encode(jobs[-1])
@@ -188,18 +190,6 @@ class SemanticGate:
         except Exception as error:
             self._queue.discard(job)
             raise PushRefusedError("trial", f"a batch of probes failed: {error!r}"[:300]) from error
-
-
-def _groups(lengths: Sequence[int]) -> list[list[int]]:
-    """Places of sentences, in groups of like length that make short passes."""
-    groups: list[list[int]] = []
-    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
-        # The longest of a group comes last.
-        if groups and (len(groups[-1]) + 1) * lengths[place] <= _PASS_TOKENS:
-            groups[-1].append(place)
-        else:
-            groups.append([place])
-    return groups
 
 
 def _rows(jobs: Sequence[Job], task: str) -> list[FloatArray]:
@@ -254,16 +244,9 @@ def _agreements(
 
 def _labels(task: TaskConfig, results: _Results) -> Iterator[NDArray[Any]]:
     """What the answer to each sentence says, in a form that can be compared."""
-    if task.kind is TaskKind.TOKEN:
-        for logits in results.token_logits[task.name]:
-            yield logits.argmax(axis=-1)
-        return
-    for logits in results.logits[task.name]:
-        if task.kind is TaskKind.SINGLE_LABEL:
-            yield np.array(logits.argmax())
-        else:
-            probabilities = sigmoid(np.divide(logits, task.temperature, dtype=np.float32))
-            yield probabilities >= np.array(task.effective_thresholds)
+    by_sentence = results.token_logits if task.kind is TaskKind.TOKEN else results.logits
+    for logits in by_sentence[task.name]:
+        yield decisions(task, logits)
 
 
 def _check_drift(report: GateReport, limits: DriftLimits) -> None:

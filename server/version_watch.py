@@ -1,9 +1,11 @@
 """Follows published versions: what is named live there goes live here."""
 
 import asyncio
+import contextlib
 import logging
+import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ..model.errors import ModelError, PublishError
@@ -38,7 +40,7 @@ class VersionWatch:
     _settled: str = ""
     _complaint: str = ""
     # A read that has been given up may hang for ever: no other is begun beside it.
-    _reads: int = 0
+    _reading: threading.Lock = field(default_factory=threading.Lock)
 
     async def follow(self) -> None:
         """Look until cancelled."""
@@ -82,18 +84,15 @@ class VersionWatch:
             yield Chunk(digest, b"", last=True)
 
     async def _read(self, work: Callable[..., T], *arguments: object) -> T:
-        def counted() -> T:
+        def read() -> T:
             try:
                 return work(*arguments)
             finally:
-                self._reads -= 1
+                self._reading.release()
 
-        if not self._reads:
-            self._reads += 1
-            try:
-                return await asyncio.wait_for(in_daemon_thread(counted), _READ_SECONDS)
-            except TimeoutError:
-                pass
+        if self._reading.acquire(blocking=False):
+            with contextlib.suppress(TimeoutError):
+                return await asyncio.wait_for(in_daemon_thread(read), _READ_SECONDS)
         raise PublishError(f"it has not answered for {_READ_SECONDS:g} s")
 
 

@@ -9,6 +9,7 @@ from twinhead.model.tokenizer import TokenizedSentence
 from twinhead.server.answers import (
     TASK_KINDS,
     binary_answer,
+    decisions,
     multi_label_answer,
     sigmoid,
     single_label_answer,
@@ -221,3 +222,22 @@ def test_what_was_truncated_has_no_entities():
         TOKEN_TASK, [logits_for("B-PER")], ["Ann Bob Cid"], [tokens], with_logits=False
     )
     assert [(e.start, e.end) for e in answer.sentences[0].entities] == [(0, 3)]
+
+
+@pytest.mark.parametrize("temperature", TEMPERATURES)
+def test_decisions_are_what_the_answers_say(temperature):
+    logits, all_rows = random_logits(3), np.ones(200, dtype=bool)
+    task = task_of(TaskKind.SINGLE_LABEL, temperature=temperature)
+    answer = single_label_answer(task, logits, all_rows)
+    assert decisions(task, logits).tolist() == list(answer.label_indices)
+    task = task_of(TaskKind.MULTI_LABEL, temperature=temperature, thresholds=(0.2, 0.5, 0.9))
+    answer = multi_label_answer(task, logits, all_rows)
+    for row, sentence in zip(decisions(task, logits), answer.sentences, strict=True):
+        assert np.flatnonzero(row).tolist() == sorted(sentence.label_indices)
+    task = task_of(TaskKind.BINARY, 2, temperature=temperature, thresholds=(0.8,))
+    answer = binary_answer(task, logits[:, :1], all_rows)
+    assert decisions(task, logits[:, :1])[:, 0].tolist() == list(answer.label_indices)
+
+
+def test_decisions_of_a_token_task_are_one_a_token():
+    assert decisions(TOKEN_TASK, np.eye(5, dtype=np.float32)[[3, 0, 4]]).tolist() == [3, 0, 4]

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..client.admin_client import AdminClient
-from ..client.admin_options import read_token
+from ..client.admin_options import read_token, token_option
 from ..model.command_errors import one_line_errors
 
 if TYPE_CHECKING:  # what it imports takes a second, which --help need not wait for
@@ -72,13 +72,7 @@ if TYPE_CHECKING:  # what it imports takes a second, which --help need not wait 
     is_flag=True,
     help="With --push: let the version have other tasks or labels than the live one.",
 )
-@click.option(
-    "--token-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    envvar="TWINHEAD_ADMIN_TOKEN_FILE",
-    show_envvar=True,
-    help="With --push: file with the token of the admin services, if they ask for one.",
-)
+@token_option("With --push")
 @click.option(
     "--check", is_flag=True, help="Check the recipe and the data files' columns, and stop."
 )

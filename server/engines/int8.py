@@ -21,8 +21,10 @@ import openvino as ov
 import torch
 
 from ...model.checkpoint import Checkpoint
-from ...model.config import TaskConfig, TaskKind
-from .engine import Engine, EngineError, FloatArray, padded
+from ...model.config import TaskKind
+from ..answers import decisions
+from ..length_groups import groups_by_length
+from .engine import Engine, EngineError, padded
 from .openvino_graph import core, export_encoder
 
 logger = logging.getLogger(__name__)
@@ -82,7 +84,7 @@ class Int8:
         return cls(sentences=sentences, **options)
 
     def graph(self, checkpoint: Checkpoint) -> ov.Model:
-        """The int8 graph of a checkpoint's encoder; takes a minute when it is not kept yet.
+        """The int8 graph of a checkpoint's encoder; to make one that is not kept takes seconds.
 
         Raises:
             EngineError: it cannot be made.
@@ -109,12 +111,10 @@ class Int8:
         Raises:
             EngineError: the loss is more than allowed.
         """
-        held_out = checkpoint.tokenizer(self.sentences[::_HELD_OUT])
-        batches = _batches([sentence.ids for sentence in held_out], _BATCH_TOKENS)
         tasks = checkpoint.config.tasks
         cosines: list[float] = []
         same: dict[str, list[bool]] = {task.name: [] for task in tasks}
-        for ids in batches:
+        for ids in _batches(checkpoint, self.sentences[::_HELD_OUT]):
             found = engine.encode(ids, [task.name for task in tasks])
             input_ids, mask = (torch.from_numpy(array) for array in padded(ids))
             with torch.inference_mode():
@@ -122,8 +122,8 @@ class Int8:
             pair = (torch.from_numpy(found.embeddings), expected.embeddings)
             cosines += torch.nn.functional.cosine_similarity(*pair).tolist()
             for task in tasks:
-                ours = _decisions(task, found.logits[task.name])
-                theirs = _decisions(task, expected.logits[task.name].numpy())
+                ours = decisions(task, found.logits[task.name])
+                theirs = decisions(task, expected.logits[task.name].numpy())
                 for row, sentence in enumerate(ids):
                     some = slice(len(sentence)) if task.kind is TaskKind.TOKEN else ...
                     same[task.name] += np.ravel(ours[row][some] == theirs[row][some]).tolist()
@@ -161,8 +161,7 @@ class Int8:
 
     def _prepare(self, checkpoint: Checkpoint, place: Path) -> None:
         chosen = [text for row, text in enumerate(self.sentences) if row % _HELD_OUT]
-        ids = [sentence.ids for sentence in checkpoint.tokenizer(chosen)]
-        batches = _batches(ids, _BATCH_TOKENS)
+        batches = _batches(checkpoint, chosen)
         random.Random(0).shuffle(batches)  # noqa: S311
         arrays: dict[str, Any] = {}
         for number, batch in enumerate(batches[:_BATCHES]):
@@ -185,6 +184,13 @@ class Int8:
                 finished.touch()
         except OSError as error:
             raise EngineError(f"int8 cannot be prepared in {self.cache}: {error}") from error
+
+
+def _batches(checkpoint: Checkpoint, sentences: Sequence[str]) -> list[list[Sequence[int]]]:
+    """Token ids, batches of sentences of like length."""
+    ids = [sentence.ids for sentence in checkpoint.tokenizer(sentences)]
+    groups = groups_by_length([len(each) for each in ids], _BATCH_TOKENS)
+    return [[ids[place] for place in group] for group in groups]
 
 
 def encoder_parts(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -232,19 +238,3 @@ def _remove_oldest(cache: Path) -> None:
     kept = [place for place in cache.iterdir() if (place / "sha256").is_file()]
     for place in sorted(kept, key=lambda each: each.stat().st_mtime)[: 1 - _KEPT]:
         shutil.rmtree(place, ignore_errors=True)
-
-
-def _batches(ids: Sequence[Sequence[int]], tokens: int) -> list[list[Sequence[int]]]:
-    """Sentences of like length together, so many padded tokens at most."""
-    batches: list[list[Sequence[int]]] = []
-    for sentence in sorted(ids, key=len):
-        if not batches or (len(batches[-1]) + 1) * len(sentence) > tokens:
-            batches.append([])
-        batches[-1].append(sentence)
-    return batches
-
-
-def _decisions(task: TaskConfig, logits: FloatArray) -> Any:
-    if task.kind in (TaskKind.SINGLE_LABEL, TaskKind.TOKEN):
-        return logits.argmax(axis=-1)
-    return logits > 0
