@@ -100,7 +100,7 @@ def test_an_encoder_that_it_would_run_wrongly_is_refused(tmp_path):
     folder = write_encoder(tmp_path / "encoder", "modernbert")
     encoder = Encoder.load(folder)
     with pytest.raises(EngineError, match="OpenVINO runs this encoder wrongly"):
-        check_same(CompiledEncoder(export_encoder(encoder), 1, 1), encoder)
+        check_same(CompiledEncoder(export_encoder(encoder).model, 1, 1), encoder)
 
 
 def test_encoders_that_are_not_of_transformers_are_refused():

@@ -1,5 +1,6 @@
 """Encoders as graphs of OpenVINO."""
 
+import copy
 import subprocess
 import sys
 
@@ -9,25 +10,65 @@ import torch
 from small_encoders import write_encoder
 from torch import nn
 from twinhead.model.encoder import Encoder
+from twinhead.server.engines import openvino_graph
 from twinhead.server.engines.engine import EngineError
-from twinhead.server.engines.openvino_graph import core, export_encoder
+from twinhead.server.engines.openvino_graph import EncoderGraph, core, export_encoder
 
 
-@pytest.mark.parametrize(
-    "family", ["bert", "distilbert", "mpnet", "roberta", "deberta-v2", "deberta-v3"]
-)
-def test_token_vectors_are_those_of_torch(family, tmp_path):
-    encoder = Encoder.load(write_encoder(tmp_path / "encoder", family))
+def assert_same(graph: EncoderGraph, encoder: nn.Module) -> None:
     settings = {"INFERENCE_PRECISION_HINT": "f32"}  # else what the processor is quickest with
-    compiled = core().compile_model(export_encoder(encoder), "CPU", settings)
+    compiled = core().compile_model(graph.model, "CPU", settings)
     for rows, tokens in ((1, 3), (2, 16), (5, 40)):  # of other shapes than the traced one
-        ids = torch.randint(5, encoder.vocabulary, (rows, tokens))
+        ids = torch.randint(5, 30, (rows, tokens))
         mask = torch.ones_like(ids)
         mask[0, tokens // 2 :] = 0
         found = torch.from_numpy(compiled([ids.numpy(), mask.numpy()])[0])
         with torch.inference_mode():
             expected = encoder(ids, mask)
         torch.testing.assert_close(found[mask.bool()], expected[mask.bool()], rtol=1e-3, atol=1e-4)
+
+
+FAMILIES = ["bert", "distilbert", "mpnet", "roberta", "deberta-v2", "deberta-v3"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_token_vectors_are_those_of_torch(family, tmp_path):
+    encoder = Encoder.load(write_encoder(tmp_path / "encoder", family))
+    assert_same(export_encoder(encoder), encoder)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_weights_are_replaced_without_a_trace(family, tmp_path, monkeypatch):
+    encoder = Encoder.load(write_encoder(tmp_path / "encoder", family))
+    graph = export_encoder(encoder)
+    monkeypatch.delattr(openvino_graph, "export_encoder")
+    other = copy.deepcopy(encoder)
+    with torch.no_grad():
+        for weight in other.parameters():  # those that have no part in it, too
+            weight += 0.2 * torch.randn_like(weight)
+    renewed = graph.renewed(other)
+    assert_same(renewed, other)
+    assert_same(graph, encoder)
+    assert_same(renewed.renewed(encoder), encoder)
+
+
+def test_an_encoder_with_a_weight_that_has_no_name_in_the_graph_is_traced_again():
+    """What was worked out from it would stay as it was."""
+
+    class Folded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.scale = nn.Embedding(40, 4), nn.Parameter(torch.randn(2))
+
+        def forward(self, input_ids, attention_mask):
+            # Traced as a constant.
+            scale = float(self.scale.sum()) if torch.jit.is_tracing() else self.scale.sum()
+            return self.table(input_ids) * attention_mask.unsqueeze(-1) * scale
+
+    encoder, other = Folded(), Folded()
+    graph = export_encoder(encoder)
+    assert not graph.weights_have_names
+    assert_same(graph.renewed(other), other)
 
 
 def test_signals_are_survived_when_graphs_come_and_go():
@@ -48,7 +89,7 @@ class Small(nn.Module):
         return self.table(input_ids) * attention_mask.unsqueeze(-1)
 
 def make():
-    compiled = CompiledEncoder(export_encoder(Small()), 1, 1)
+    compiled = CompiledEncoder(export_encoder(Small()).model, 1, 1)
     compiled.encode([[1, 2]])
     return compiled
 

@@ -170,7 +170,7 @@ class Int8:
             self.cache.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self.cache, prefix=".") as temporary:
                 folder = Path(temporary)
-                graph = export_encoder(checkpoint.network.encoder)
+                graph = export_encoder(checkpoint.network.encoder).model
                 ov.serialize(graph, folder / "encoder.xml", folder / "encoder.bin")
                 np.savez(folder / "batches.npz", **arrays)
                 _run(folder)

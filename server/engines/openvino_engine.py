@@ -10,7 +10,7 @@ from ...model.checkpoint import Checkpoint
 from ...model.encoder import Encoder
 from .engine import EngineError, EngineOutput, padded
 from .int8 import Int8, encoder_parts
-from .openvino_graph import core, export_encoder
+from .openvino_graph import EncoderGraph, core, export_encoder
 from .torch_engine import as_arrays, set_threads
 
 # Largest difference between token vectors by OpenVINO and by torch, in units of the largest.
@@ -74,7 +74,7 @@ class OpenVinoEngine:
         streams: int = 1,
         precision: str = "float32",
         int8: Int8 | None = None,
-        encoder: CompiledEncoder | None = None,
+        before: "OpenVinoEngine | None" = None,
     ) -> None:
         """Run a model.
 
@@ -84,7 +84,7 @@ class OpenVinoEngine:
             streams: passes that may run at once; they share the threads.
             precision: `float32` or `bfloat16`.
             int8: how to bring the encoder to int8; None for `precision`.
-            encoder: that of the checkpoint, if it is compiled already.
+            before: one with the same settings, for what is the same of this model.
 
         Raises:
             EngineError: OpenVINO cannot run the encoder, or int8 loses more than is allowed.
@@ -94,7 +94,7 @@ class OpenVinoEngine:
         self._threads = threads
         self._int8 = int8
         self._checkpoint = checkpoint
-        self._encoder = encoder or self._compile()
+        self._graph, self._encoder = self._compile(before)
         if int8 is not None:
             int8.measure(self, checkpoint)
 
@@ -113,25 +113,34 @@ class OpenVinoEngine:
 
     def renewed(self, checkpoint: Checkpoint) -> "OpenVinoEngine":
         """An engine with as many streams; see `Engine`."""
-        same = encoder_parts(checkpoint) == encoder_parts(self._checkpoint)
         return OpenVinoEngine(
             checkpoint,
             threads=self._threads,
             streams=self.streams,
             precision=self.precision,
             int8=self._int8,
-            encoder=self._encoder if same else None,
+            before=self,
         )
 
-    def _compile(self) -> CompiledEncoder:
+    def _compile(
+        self, before: "OpenVinoEngine | None"
+    ) -> tuple[EncoderGraph | None, CompiledEncoder]:
         encoder = self._checkpoint.network.encoder
         if not isinstance(encoder, Encoder):
             raise EngineError("OpenVINO runs encoders of transformers only")
+        graph = None
+        if before is not None:
+            theirs, ours = (encoder_parts(each._checkpoint) for each in (before, self))
+            if theirs == ours:
+                return before._graph, before._encoder
+            if theirs["settings"] == ours["settings"]:
+                graph = before._graph
         if self._int8 is not None:
-            return self._compiled(self._int8.graph(self._checkpoint))
-        compiled = self._compiled(export_encoder(encoder))
+            return None, self._compiled(self._int8.graph(self._checkpoint))
+        graph = graph.renewed(encoder) if graph else export_encoder(encoder)
+        compiled = self._compiled(graph.model)
         check_same(compiled, encoder, _TOLERANCES[self.precision])
-        return compiled
+        return graph, compiled
 
     def _compiled(self, graph: ov.Model) -> CompiledEncoder:
         return CompiledEncoder(graph, self._threads, self.streams, self.precision)
