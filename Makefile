@@ -42,7 +42,7 @@ protos: $(READY)  ## Generate the Python of the wire contract
 	$(BIN)/python protos/generate.py
 
 bench: $(READY)  ## Measure speed beside others, start and memory: make bench TEXT="one.txt two.txt"
-	$(BIN)/python bench/speed.py $(TEXT)
+	$(BIN)/python bench/speed.py $(TEXT) --output build/bench $(PEERS)
 	$(BIN)/python bench/first_light.py $(firstword $(TEXT))
 
 bench-training: $(READY)  ## Measure training: make bench-training DATA=folder

@@ -1,8 +1,22 @@
-"""Gives memory that is free back to the system."""
+"""Keeps little memory that is free."""
 
 import ctypes
 from functools import cache
 from typing import Any
+
+# <malloc.h>
+_M_ARENA_MAX = -8
+
+
+def share_memory() -> None:
+    """Let all threads take memory from one place; call it before there are threads.
+
+    Else glibc keeps what each thread has freed for that thread. There are few large blocks in a
+    pass, so nobody waits: measured, as fast, and a tenth less memory.
+    """
+    library = _c_library()
+    if library is not None:
+        library.mallopt(_M_ARENA_MAX, 1)
 
 
 def return_memory() -> None:
@@ -23,4 +37,4 @@ def _c_library() -> Any:
         library = ctypes.CDLL(None)  # what this process has loaded
     except (OSError, TypeError):
         return None
-    return library if hasattr(library, "malloc_trim") else None
+    return library if hasattr(library, "malloc_trim") and hasattr(library, "mallopt") else None

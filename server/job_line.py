@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .engines.engine import Engine
 from .job import Job
 from .live_model import LiveModel
 
@@ -35,7 +36,7 @@ class MicroBatch:
     @property
     def padded_tokens(self) -> int:
         """What the encoder computes."""
-        return len(self.items) * self.items[-1].length
+        return _padded_tokens(self.model.engine, len(self.items), self.items[-1].length)
 
 
 class JobLine:
@@ -88,7 +89,7 @@ class JobLine:
         pool = self._pools[job.model]
         # A job that is alone in its line is one pass if it fits.
         padding = job.model.engine.pass_tokens if len(self._turns) > 1 else token_budget
-        start, end = _window(pool, line[0], token_budget, padding)
+        start, end = _window(pool, line[0], token_budget, padding, job.model.engine)
         items = pool[start:end]
         for item in items:
             item.taken = True
@@ -116,7 +117,14 @@ def _length(item: Item) -> int:
     return item.length
 
 
-def _window(pool: Sequence[Item], oldest: Item, budget: int, max_padding: int) -> tuple[int, int]:
+def _padded_tokens(engine: Engine, sentences: int, longest: int) -> int:
+    rows, tokens = engine.padded_shape(sentences, longest)
+    return rows * tokens
+
+
+def _window(
+    pool: Sequence[Item], oldest: Item, budget: int, max_padding: int, engine: Engine
+) -> tuple[int, int]:
     """The range of a length-sorted pool around `oldest` that fits the budget when padded.
 
     Grows by the neighbour that wastes less padding, until that would be more than `max_padding`:
@@ -130,9 +138,9 @@ def _window(pool: Sequence[Item], oldest: Item, budget: int, max_padding: int) -
         longest, count = pool[end - 1].length, end - start
         # A shorter one is padded itself, a longer one pads the rest.
         wider: list[tuple[int, int, int]] = []
-        if start and longest * (count + 1) <= budget:
+        if start and _padded_tokens(engine, count + 1, longest) <= budget:
             wider.append((longest - pool[start - 1].length, start - 1, end))
-        if end < len(pool) and pool[end].length * (count + 1) <= budget:
+        if end < len(pool) and _padded_tokens(engine, count + 1, pool[end].length) <= budget:
             wider.append(((pool[end].length - longest) * count, start, end + 1))
         if not wider:
             return start, end

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from ..model.config import describe_faults
 from ..model.errors import ModelError
 from .engines.engine import EngineError
+from .free_memory import return_memory, share_memory
 from .listen import ListenError
 from .live_model import LiveModel
 from .settings import WorkerSettings
@@ -67,6 +68,7 @@ def serve(port_file: Path | None, **options: Any) -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
     )
+    share_memory()
     try:
         if port_file is not None:
             # What an earlier worker left would be taken for this one's. And whether the file can be
@@ -131,6 +133,7 @@ def _load(settings: WorkerSettings, store: "VersionStore | None") -> LiveModel:
     # second, again and again.
     gc.collect()
     gc.freeze()
+    return_memory()
     return model
 
 

@@ -32,7 +32,8 @@ if TYPE_CHECKING:  # they import torch, and the worker listens before that is th
 
 logger = logging.getLogger(__name__)
 
-_CPU_TOKEN_BUDGET = 1024
+# Smaller passes are slower, larger ones are not quicker; see bench/NOTES.md.
+CPU_TOKEN_BUDGET = 512
 _GPU_TOKEN_BUDGET = 16_384
 # For calls that came while the last answers went out, to be told that the worker drains.
 _CLOSE_SECONDS = 3.0
@@ -117,7 +118,7 @@ class Worker:
             await server.stop(None)
             await self._admin.stop(None)
             raise
-        default_budget = _CPU_TOKEN_BUDGET if model.engine.device == "cpu" else _GPU_TOKEN_BUDGET
+        default_budget = CPU_TOKEN_BUDGET if model.engine.device == "cpu" else _GPU_TOKEN_BUDGET
         self._runner = BatchRunner(
             self._queue, settings.token_budget or default_budget, model.engine.streams
         )

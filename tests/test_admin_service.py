@@ -249,7 +249,7 @@ def test_the_list_and_what_can_be_activated(worker, base):
         found = admin.versions()
         assert [(each.version, each.state) for each in found.versions] == [(base.version, "live")]
         assert found.lasting
-        assert found.engine == "torch float32 cpu"
+        assert found.engine == "openvino float32 cpu"
         assert found.versions[0].tasks == ("topic", "mood")
         assert found.versions[0].provenance == dict(base.provenance)
         with pytest.raises(UnknownVersionError, match="no version was live before"):

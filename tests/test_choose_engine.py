@@ -31,8 +31,20 @@ def test_the_engine_that_is_asked_for(base, name):
     assert choose_engine(WorkerSettings(engine=name, device="cpu"), base).name == name
 
 
-def test_auto_takes_torch_for_float32(base):
+def test_auto_takes_openvino_where_it_is_installed(base):
+    engine = choose_engine(WorkerSettings(device="cpu"), base)
+    assert (engine.name, engine.precision) == ("openvino", "float32")
+
+
+def test_auto_takes_torch_where_it_is_not(base, without_openvino):
     assert choose_engine(WorkerSettings(device="cpu"), base).name == "torch"
+
+
+def test_auto_takes_torch_for_what_openvino_cannot_run(caplog):
+    caplog.set_level("INFO")
+    checkpoint = debug_model().checkpoint
+    assert choose_engine(WorkerSettings(device="cpu"), checkpoint).name == "torch"
+    assert "taking torch: OpenVINO runs encoders of transformers only" in caplog.text
 
 
 @pytest.mark.skipif(not openvino_engine.has_bfloat16(), reason="the processor has no bfloat16")

@@ -67,6 +67,18 @@ async def test_a_job_that_is_alone_is_one_pass_however_much_that_pads():
     assert len(cut_all(line_of(job_of(2, 60, 30)), 180)) == 1
 
 
+async def test_the_budget_is_for_what_the_engine_pads_to(monkeypatch):
+    monkeypatch.setattr(
+        MODEL.engine, "padded_shape", lambda rows, tokens: (-(-rows // 8) * 8, tokens)
+    )
+    line = line_of(job_of(*[10] * 20))
+    sizes = []
+    while line:
+        batch = line.cut(200)  # twenty by themselves
+        sizes.append((len(batch.items), batch.padded_tokens))
+    assert sizes == [(16, 160), (4, 80)]
+
+
 async def test_versions_never_share_a_batch():
     line = line_of(job_of(5, 5), job_of(5, 5, model=OTHER), job_of(5, 5))
     first, second = line.cut(1000), line.cut(1000)

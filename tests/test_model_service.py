@@ -18,7 +18,7 @@ def test_the_starter_model_is_described(starter_client):
     assert {task.kind for task in model.tasks.values()} == {"single_label"}
     assert {task.temperature for task in model.tasks.values()} == {1.0}
     assert (model.embedding_dimensions, model.normalize) == (384, True)
-    assert (model.engine, model.precision) == ("torch", "float32")
+    assert (model.engine, model.precision) == ("openvino", "float32")
     assert model.tokens_per_sentence == 256
     assert model.worker_release == version("twinhead")
 

@@ -54,6 +54,19 @@ def test_bfloat16_is_near(base):
     assert 1e-5 < np.abs(found - expected).max() / np.abs(expected).max() < 0.05
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_what_a_pass_is_padded_to(base, precision):
+    engine = OpenVinoEngine(base, precision="float32")
+    engine.precision = precision  # which the shapes depend on, on any processor
+    shapes = {engine.padded_shape(n, n) for n in range(1, 41)}
+    assert len(shapes) == (40 if precision == "float32" else 17)
+    for n in range(1, 200):
+        sentences, tokens = engine.padded_shape(n, n)
+        assert n <= sentences <= 1.25 * n
+        assert n <= tokens <= max(n, base.config.max_tokens)
+    assert_same(engine, base, [*IDS, *IDS, *IDS])  # nine are ten, and of 14 tokens
+
+
 def test_passes_run_at_once_and_keep_apart(base):
     engine = OpenVinoEngine(base, threads=2, streams=2)
     assert (engine.streams, engine.widens) == (2, False)

@@ -62,7 +62,7 @@ def test_what_is_shown_of_a_worker(start, tmp_path, first, second):
     assert (done.exit_code, done.stderr) == (0, "")
     about, headings, live, previous = done.stdout.splitlines()
     assert about.startswith(f"{worker.admin_target}  up ")
-    assert about.endswith(f", torch float32 cpu, twinhead {version('twinhead')}")
+    assert about.endswith(f", openvino float32 cpu, twinhead {version('twinhead')}")
     assert headings.split() == ["version", "received", "size", "tasks", "trained", "by"]
     assert live.split()[:2] == ["live", second.version]
     assert live.rstrip().endswith(f"0.1 MB  topic, mood  {TITLE}")
@@ -158,7 +158,7 @@ def test_json_tells_all(start, tmp_path, first, second):
     started = datetime.fromisoformat(found.pop("started"))
     assert found == {
         "worker": worker.admin_target,
-        "engine": "torch float32 cpu",
+        "engine": "openvino float32 cpu",
         "release": version("twinhead"),
         "lasting": True,
     }

@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import logging
 import os
 from importlib.resources import files
 from pathlib import Path
@@ -15,35 +16,46 @@ from .torch_engine import TorchEngine, choose_device
 if TYPE_CHECKING:
     from .int8 import Int8
 
+logger = logging.getLogger(__name__)
+
 # By default at most; each has its own buffers, and some work under Python's lock.
 _STREAMS = 8
 
 
 def choose_engine(settings: WorkerSettings, checkpoint: Checkpoint) -> Engine:
-    """Make an engine that runs a checkpoint: torch, unless OpenVINO is asked for or needed.
+    """Make an engine that runs a checkpoint, the fastest one unless the settings name one.
 
     Raises:
         EngineError: what is asked for is not to be had here, or cannot run it.
     """
     device = choose_device(settings.device)
-    threads = settings.threads or usable_threads()
-    streams = min(settings.streams or _STREAMS, threads)
-    # Torch takes new weights without a pause; OpenVINO must trace and compile a new encoder first,
-    # which callers notice. What it is for is narrow numbers.
-    if settings.engine != "openvino" and settings.precision == "float32":
-        return TorchEngine(checkpoint.network, device, threads=threads, streams=streams)
-    _check_openvino(settings, device)
+    if settings.engine == "openvino" or settings.precision != "float32":
+        _check_openvino(settings, device)
+        return _openvino(settings, checkpoint)
+    if settings.engine == "auto" and device == "cpu" and _has_openvino():
+        try:
+            return _openvino(settings, checkpoint)
+        except EngineError as error:
+            logger.info("taking torch: %s", error)
+    return TorchEngine(checkpoint.network, device, **_shares(settings))
+
+
+def _openvino(settings: WorkerSettings, checkpoint: Checkpoint) -> Engine:
     from .openvino_engine import OpenVinoEngine, has_bfloat16
 
     if settings.precision == "bfloat16" and not has_bfloat16():
         raise EngineError("--precision bfloat16: this processor has no instructions for it")
     return OpenVinoEngine(
         checkpoint,
-        threads=threads,
-        streams=streams,
         precision=settings.precision,
         int8=_int8(settings, checkpoint) if settings.precision == "int8" else None,
+        **_shares(settings),
     )
+
+
+def _shares(settings: WorkerSettings) -> dict[str, Any]:
+    threads = settings.threads or usable_threads()
+    return {"threads": threads, "streams": min(settings.streams or _STREAMS, threads)}
 
 
 def usable_threads() -> int:

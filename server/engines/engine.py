@@ -40,6 +40,10 @@ class Engine(Protocol):
     pass_tokens: int
     """What a pass takes beside the work on its tokens, as a number of tokens."""
 
+    def padded_shape(self, sentences: int, tokens: int) -> tuple[int, int]:
+        """What so many sentences, the longest of so many tokens, are padded to for a pass."""
+        ...
+
     def encode(
         self, ids: Sequence[Sequence[int]], tasks: Collection[str], *, alone: bool = False
     ) -> EngineOutput:
@@ -58,10 +62,19 @@ class Engine(Protocol):
         ...
 
 
-def padded(ids: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Token ids as one array, and which of its places are tokens, both [batch, tokens]."""
-    input_ids = np.zeros((len(ids), max(map(len, ids))), dtype=np.int64)
+def padded(
+    ids: Sequence[Sequence[int]], shape: tuple[int, int] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Token ids as one array, and which of its places are tokens, both [batch, tokens].
+
+    Args:
+        ids: of each sentence.
+        shape: of the arrays, if they are to be larger than the sentences are. Sentences that are
+            not there are one token each, since some encoders make no finite numbers of none.
+    """
+    input_ids = np.zeros(shape or (len(ids), max(map(len, ids))), dtype=np.int64)
     mask = np.zeros_like(input_ids)
+    mask[len(ids) :, 0] = 1
     for row, sentence in enumerate(ids):
         input_ids[row, : len(sentence)] = sentence
         mask[row, : len(sentence)] = 1

@@ -15,9 +15,9 @@ from .torch_engine import as_arrays, set_threads
 
 # Largest difference between token vectors by OpenVINO and by torch, in units of the largest.
 _TOLERANCES = {"float32": 1e-3, "bfloat16": 5e-2}
-# Measured over 4,000 sentences in batches of all shapes: float32 as fast as with 5,000, int8 a
-# seventh slower; memory stays as it is after the first hundreds of batches.
-_KEPT_SHAPES = 100
+# Kernels of so many shapes of each operation, for each stream. By default it would be 5,000, which
+# in int8 are gigabytes; with 100, int8 makes too many again and again. See bench/NOTES.md.
+_KEPT_KERNELS = 250
 
 
 class CompiledEncoder:
@@ -36,26 +36,32 @@ class CompiledEncoder:
                 "NUM_STREAMS": streams,
                 "INFERENCE_NUM_THREADS": threads,
                 "INFERENCE_PRECISION_HINT": "bf16" if narrow else "f32",
-                # What is made for a shape of batch is kept for the next of that shape: by default
-                # for 5,000, which in int8 are gigabytes.
-                "CPU_RUNTIME_CACHE_CAPACITY": _KEPT_SHAPES,
+                "CPU_RUNTIME_CACHE_CAPACITY": _KEPT_KERNELS,
                 # The streams' threads share the cores with those of the server.
                 "ENABLE_CPU_PINNING": False,
             },
         )
         self._local = threading.local()
 
-    def encode(self, ids: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    def encode(
+        self, ids: Sequence[Sequence[int]], shape: tuple[int, int] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Token vectors [batch, tokens, dimensions] and mask; valid until this thread's next call.
 
         Any number of threads may call it, each has its own buffers.
+
+        Args:
+            ids: of each sentence.
+            shape: of what the encoder is to see, if not [batch, tokens].
         """
         request = getattr(self._local, "request", None)
         if request is None:
             request = self._local.request = self._compiled.create_infer_request()
-        input_ids, mask = padded(ids)
+        sentences, tokens = len(ids), max(map(len, ids))
+        input_ids, mask = padded(ids, shape)
         request.infer([input_ids, mask], share_inputs=True)
-        return torch.from_numpy(request.get_output_tensor(0).data), torch.from_numpy(mask)
+        hidden = torch.from_numpy(request.get_output_tensor(0).data)
+        return hidden[:sentences, :tokens], torch.from_numpy(mask)[:sentences, :tokens]
 
 
 class OpenVinoEngine:
@@ -98,6 +104,16 @@ class OpenVinoEngine:
         if int8 is not None:
             int8.measure(self, checkpoint)
 
+    def padded_shape(self, sentences: int, tokens: int) -> tuple[int, int]:
+        """One of few shapes, unless in float32; see `Engine`.
+
+        Kernels for narrow numbers are made anew for each shape, which takes as long as a pass.
+        """
+        if self.precision == "float32":
+            return sentences, tokens
+        most = max(tokens, self._checkpoint.config.max_tokens)  # there are no positions beyond
+        return _rounded(sentences), min(_rounded(tokens), most)
+
     def encode(
         self,
         ids: Sequence[Sequence[int]],
@@ -108,7 +124,8 @@ class OpenVinoEngine:
         """Encode sentences in one pass; see `Engine`."""
         set_threads(1)  # the heads are small
         with torch.inference_mode():
-            hidden, mask = self._encoder.encode(ids)
+            shape = self.padded_shape(len(ids), max(map(len, ids)))
+            hidden, mask = self._encoder.encode(ids, shape)
             return as_arrays(self._checkpoint.network.read(hidden, mask, tasks))
 
     def renewed(self, checkpoint: Checkpoint) -> "OpenVinoEngine":
@@ -144,6 +161,12 @@ class OpenVinoEngine:
 
     def _compiled(self, graph: ov.Model) -> CompiledEncoder:
         return CompiledEncoder(graph, self._threads, self.streams, self.precision)
+
+
+def _rounded(number: int) -> int:
+    """The next number with three significant bits: up to 8 each, then 10, 12, 14, 16, 20, ..."""
+    step = 1 << max(0, (number - 1).bit_length() - 3)
+    return -(-number // step) * step
 
 
 def has_bfloat16() -> bool:

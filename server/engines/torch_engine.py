@@ -37,6 +37,10 @@ class TorchEngine:
         self._threads = threads
         self._network = network.to(device).eval()
 
+    def padded_shape(self, sentences: int, tokens: int) -> tuple[int, int]:
+        """No larger than they are; see `Engine`."""
+        return sentences, tokens
+
     def encode(
         self, ids: Sequence[Sequence[int]], tasks: Collection[str], *, alone: bool = False
     ) -> EngineOutput:
