@@ -3,11 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Peers whose packages do not go together with ours.
+PEERS := .venv-peers
 BUF_VERSION := 1.75.0
 BUF := $(VENV)/buf/node_modules/.bin/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format protos bench bench-training bench-swap clean
+.PHONY: help install demo test lint format protos bench bench-int8 bench-training bench-swap clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,9 +43,23 @@ format: $(READY)  ## Format the code
 protos: $(READY)  ## Generate the Python of the wire contract
 	$(BIN)/python protos/generate.py
 
-bench: $(READY)  ## Measure speed beside others, start and memory: make bench TEXT="one.txt two.txt"
-	$(BIN)/python bench/speed.py $(TEXT) --output build/bench $(PEERS)
+bench: $(READY) $(PEERS)  ## Measure speed beside others, start and memory: make bench TEXT="one.txt two.txt"
+	$(BIN)/python bench/speed.py $(TEXT) --output build/bench \
+		--sentence-transformers $(PEERS)/sentence-transformers/bin/python \
+		--infinity $(PEERS)/infinity/bin/python
 	$(BIN)/python bench/first_light.py $(firstword $(TEXT))
+
+$(PEERS): bench/sentence-transformers.txt bench/infinity.txt
+	rm -rf $@
+	for peer in sentence-transformers infinity; do \
+		$(PYTHON) -m venv $@/$$peer && \
+		$@/$$peer/bin/python -m pip install --quiet -r bench/$$peer.txt || exit 1; \
+	done
+	# Built for another torch; it is asked for and not needed.
+	-$@/sentence-transformers/bin/python -m pip uninstall --quiet --yes torchvision
+
+bench-int8: $(READY)  ## Measure what int8 costs in quality: make bench-int8 DATA=folder
+	$(BIN)/python bench/narrow.py $(DATA)
 
 bench-training: $(READY)  ## Measure training: make bench-training DATA=folder
 	for what in speed small tokens quality; do $(BIN)/python bench/training.py $$what $(DATA); done
@@ -56,7 +72,7 @@ bench-swap: $(READY)  ## Prove and measure hot swap (25 minutes): make bench-swa
 	$(BIN)/python bench/hot_swap.py load $(TEXT)
 
 clean:  ## Remove the environment and all that was built
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(PEERS) build dist *.egg-info .pytest_cache .ruff_cache
 
 # buf comes as a binary inside an npm package; npm comes with the environment when the machine has none.
 $(BUF): | $(READY)
