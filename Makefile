@@ -9,7 +9,7 @@ BUF_VERSION := 1.75.0
 BUF := $(VENV)/buf/node_modules/.bin/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format protos bench bench-int8 bench-training bench-swap clean
+.PHONY: help install demo test lint format protos bench bench-int8 bench-training bench-swap soak clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -70,6 +70,9 @@ bench-swap: $(READY)  ## Prove and measure hot swap (25 minutes): make bench-swa
 	$(BIN)/python bench/hot_swap.py fuzz
 	$(BIN)/python bench/hot_swap.py kills
 	$(BIN)/python bench/hot_swap.py load $(TEXT)
+
+soak: $(READY)  ## Load a worker for an hour: make soak TEXT="one.txt two.txt" SERVE="--precision int8"
+	$(BIN)/python bench/soak.py $(TEXT) --serve "$(SERVE)"
 
 clean:  ## Remove the environment and all that was built
 	rm -rf $(VENV) $(PEERS) build dist *.egg-info .pytest_cache .ruff_cache

@@ -252,6 +252,7 @@ def looping(command: Sequence[str], report: Report) -> Iterator[Callable[[Sequen
         process.send_signal(signal.SIGCONT)
         stdin.close()
         process.wait(60)
+        stdout.close()
 
 
 def timed(encode: Callable[[Sequence[str]], object]) -> Callable[[Sequence[str]], float]:
