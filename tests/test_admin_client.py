@@ -317,7 +317,7 @@ def test_versions_are_listed(start, tmp_path, first, second):
     assert kept.received <= live.received
     assert found.started <= live.received
     assert found.lasting
-    assert found.engine == "torch float32 cpu"
+    assert found.engine == "openvino float32 cpu"
 
 
 def test_without_a_state_folder_nothing_lasts(admin, first):

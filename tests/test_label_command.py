@@ -494,7 +494,10 @@ def test_the_output_has_its_name_only_in_the_end(folder, start_label, debug_work
 
 
 @pytest.mark.parametrize(("in_flight", "mixed"), [("1", False), ("8", True)])
-def test_so_many_batches_are_on_their_way_at_once(folder, label, debug_worker, in_flight, mixed):
+def test_so_many_batches_are_on_their_way_at_once(
+    folder, label, start_debug_worker, in_flight, mixed
+):
+    debug_worker = start_debug_worker(token_budget=1024)
     debug_worker.engine.seconds_per_pass = 0.05
     save(folder / "in.csv", rows_of([f"w{number}" for number in range(2000)]))
     done = label("in.csv", "-o", "out.csv", "--in-flight", in_flight, worker=debug_worker.target)
