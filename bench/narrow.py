@@ -25,6 +25,7 @@ from twinhead.server.engines.choose_engine import choose_engine
 from twinhead.server.engines.engine import EngineOutput
 from twinhead.server.length_groups import groups_by_length
 from twinhead.server.settings import WorkerSettings
+from twinhead.server.worker import CPU_TOKEN_BUDGET
 
 SETS = {"topic": "ag_news_clean", "sentiment": "tweet_sentiment"}
 SURE = 0.7
@@ -93,7 +94,7 @@ def encode(checkpoint: Checkpoint, texts: Sequence[str], **settings: str) -> Eng
     engine = choose_engine(asked, checkpoint)
     tasks = [task.name for task in checkpoint.config.tasks]
     ids = [sentence.ids for sentence in checkpoint.tokenizer(texts)]
-    groups = groups_by_length([len(each) for each in ids], 512)
+    groups = groups_by_length([len(each) for each in ids], CPU_TOKEN_BUDGET)
     outputs = [engine.encode([ids[place] for place in group], tasks) for group in groups]
     back = np.argsort([place for group in groups for place in group])
     return EngineOutput(

@@ -40,7 +40,7 @@ _CALLS_RETRY_SECONDS = 1.0
 # calling a worker that drains do not keep it from closing.
 _QUIET_SECONDS = 0.2
 _QUIET_AT_MOST_SECONDS = 2.0
-# Characters of a request that are tokenised sooner than a thread would begin with them.
+# Characters of a single sentence that are tokenised sooner than a thread would begin with them.
 _SHORT_CHARACTERS = 400
 # Characters of unary calls that may wait to be tokenised: some ten seconds of work for two cores.
 _READING_CHARACTERS = 32_000_000
@@ -248,7 +248,7 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
                     truncate=plan.truncate,
                     offsets=plan.needs_offsets,
                 )
-                if characters <= _SHORT_CHARACTERS:
+                if len(read) == 1 and characters <= _SHORT_CHARACTERS:
                     part = work()
                 else:
                     part = await asyncio.get_running_loop().run_in_executor(self._threads, work)

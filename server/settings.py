@@ -79,9 +79,9 @@ class WorkerSettings(BaseModel):
         default="auto",
         pattern=r"^(auto|torch|openvino)$",
         description="What runs the model: `openvino` (on a CPU; needs the extra `openvino`), a "
-        "quarter faster in float32; `torch`, which takes some 150 MB less and new weights a second "
-        "sooner; or `auto`: OpenVINO on a CPU where it is installed and can run the model, else "
-        "torch.",
+        "quarter faster in float32; `torch`, which takes some 150 MB less and new weights half a "
+        "second sooner; or `auto`: OpenVINO on a CPU where it is installed and can run the "
+        "model, else torch.",
     )
     precision: str = Field(
         default="float32",
