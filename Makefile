@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # Peers whose packages do not go together with ours.
 PEERS := .venv-peers
+# Of `make soak`.
+MINUTES := 30
 BUF_VERSION := 1.75.0
 BUF := $(VENV)/buf/node_modules/.bin/buf
 
@@ -71,8 +73,10 @@ bench-swap: $(READY)  ## Prove and measure hot swap (25 minutes): make bench-swa
 	$(BIN)/python bench/hot_swap.py kills
 	$(BIN)/python bench/hot_swap.py load $(TEXT)
 
-soak: $(READY)  ## Load a worker for an hour: make soak TEXT="one.txt two.txt" SERVE="--precision int8"
-	$(BIN)/python bench/soak.py $(TEXT) --serve "$(SERVE)"
+soak: $(READY)  ## Everything at once, then overload and kills: make soak TEXT="one.txt two.txt" MINUTES=30 SERVE="--precision int8"
+	$(BIN)/python bench/soak.py $(TEXT) --minutes $(MINUTES) --serve "$(SERVE)"
+	$(BIN)/python bench/overload.py load $(TEXT) --serve "$(SERVE)"
+	$(BIN)/python bench/overload.py ends $(TEXT) --serve "$(SERVE)"
 
 clean:  ## Remove the environment and all that was built
 	rm -rf $(VENV) $(PEERS) build dist *.egg-info .pytest_cache .ruff_cache

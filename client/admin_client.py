@@ -9,9 +9,10 @@ import grpc
 from twinhead.v1 import model_admin_service_pb2 as pb
 from twinhead.v1.model_admin_service_pb2_grpc import ModelAdminServiceStub
 
-from .channel import DEFAULT_ADMIN_TARGET, OPTIONS
+from .channel import DEFAULT_ADMIN_TARGET, Access, Tls
 from .errors import WorkerFailedError, from_rpc_error
 from .results import VersionList, read_versions
+from .worker_status import WorkerStatus, read_status
 
 _CHUNK_BYTES = 1 << 20
 
@@ -68,20 +69,27 @@ class AdminClient:
     """
 
     def __init__(
-        self, target: str = DEFAULT_ADMIN_TARGET, *, token: str = "", timeout: float = 60.0
+        self,
+        target: str = DEFAULT_ADMIN_TARGET,
+        *,
+        token: str = "",
+        tls: Tls | None = None,
+        timeout: float = 60.0,
     ) -> None:
         """Connect when the first call is made.
 
         Args:
             target: `host:port` of the admin service.
-            token: what the worker's `--admin-token-file` holds, if it has one.
+            token: for workers that ask for one.
+            tls: for workers that have a certificate; None for plain text.
             timeout: seconds for a call. A push has no limit of its own: the worker ends one on
                 which nothing happens.
         """
         self.target = target
         self._timeout = timeout
-        self._metadata = [("authorization", f"Bearer {token}")] if token else None
-        self._channel = grpc.insecure_channel(target, options=OPTIONS)
+        access = Access(token, tls)
+        self._metadata = access.metadata
+        self._channel = access.channel(target)
         self._stub: Any = ModelAdminServiceStub(self._channel)
 
     def __enter__(self) -> Self:
@@ -101,6 +109,14 @@ class AdminClient:
             TwinheadError: the call failed.
         """
         return read_versions(self._call(self._stub.ListVersions, pb.ListVersionsRequest()))
+
+    def status(self) -> WorkerStatus:
+        """How the worker does.
+
+        Raises:
+            TwinheadError: the call failed.
+        """
+        return read_status(self._call(self._stub.GetStatus, pb.GetStatusRequest()))
 
     def activate(self, version: str = "", expected_live_version: str = "") -> tuple[str, str]:
         """Make a kept version the live one.

@@ -28,7 +28,7 @@ class LabelOptions:
     """Before the names of the new columns."""
     in_flight: int = 8
     """Batches on their way at once."""
-    reconnect_seconds: float = 20.0
+    reconnect_seconds: float = 60.0
     """How long to wait for a worker that went away."""
 
 

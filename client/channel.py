@@ -1,7 +1,14 @@
-"""How both clients connect."""
+"""How the clients connect."""
 
 import json
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import grpc
+
+from .errors import FileError
 
 DEFAULT_TARGET = "localhost:50051"
 DEFAULT_ADMIN_TARGET = "localhost:50052"
@@ -15,6 +22,7 @@ _SERVICE_CONFIG = {
                 {"service": "twinhead.v1.InferenceService", "method": "Infer"},
                 {"service": "twinhead.v1.ModelService", "method": "GetModel"},
                 {"service": "twinhead.v1.ModelAdminService", "method": "ListVersions"},
+                {"service": "twinhead.v1.ModelAdminService", "method": "GetStatus"},
             ],
             "retryPolicy": {
                 "maxAttempts": 5,
@@ -44,3 +52,76 @@ OPTIONS: list[tuple[str, Any]] = [
     # Workers are near; an HTTP proxy from the environment would only be in the way.
     ("grpc.enable_http_proxy", 0),
 ]
+
+
+@dataclass(frozen=True)
+class Tls:
+    """How a connection is encrypted. All files are PEM."""
+
+    ca: str | Path | None = None
+    """The roots that the worker's certificate must come from; None takes the public ones that gRPC
+    brings along."""
+    certificate: str | Path | None = None
+    """What is shown to workers that ask for a certificate (mutual TLS)."""
+    key: str | Path | None = None
+    """The private key of `certificate`."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """What lets a caller in."""
+
+    token: str = field(default="", repr=False)
+    """Bearer token; empty for none."""
+    tls: Tls | None = None
+    """None for plain text."""
+
+    @property
+    def metadata(self) -> list[tuple[str, str]]:
+        """What goes with each call."""
+        return [("authorization", f"Bearer {self.token}")] if self.token else []
+
+    def channel(self, target: str) -> grpc.Channel:
+        """A connection for blocking calls, made when the first of them is.
+
+        Raises:
+            FileError: a TLS file cannot be read.
+        """
+        if self.tls is None:
+            return grpc.insecure_channel(target, options=OPTIONS)
+        return grpc.secure_channel(target, _credentials(self.tls), options=OPTIONS)
+
+    def aio_channel(self, target: str) -> grpc.aio.Channel:
+        """The same for asyncio."""
+        if self.tls is None:
+            return grpc.aio.insecure_channel(target, options=OPTIONS)
+        return grpc.aio.secure_channel(target, _credentials(self.tls), options=OPTIONS)
+
+
+def _credentials(tls: Tls) -> grpc.ChannelCredentials:
+    if (tls.certificate is None) != (tls.key is None):  # gRPC would end the process
+        raise ValueError("a certificate and its key go together")
+    # gRPC would say of files that are no good only that nobody answers.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if tls.ca is not None:
+            context.load_verify_locations(tls.ca)
+        if tls.certificate is not None:
+            context.load_cert_chain(tls.certificate, tls.key, password=_no_password)
+    except (ssl.SSLError, ValueError) as error:
+        files = ", ".join(str(file) for file in (tls.ca, tls.certificate, tls.key) if file)
+        raise FileError(f"not TLS files in PEM, without a password: {files} ({error})") from error
+    except OSError as error:
+        files = ", ".join(str(file) for file in (tls.ca, tls.certificate, tls.key) if file)
+        raise FileError(f"a TLS file cannot be read, of {files}: {error.strerror}") from error
+    try:
+        ca, key, certificate = (
+            Path(file).read_bytes() if file else None for file in (tls.ca, tls.key, tls.certificate)
+        )
+    except OSError as error:
+        raise FileError(f"the TLS file {error.filename} cannot be read: {error}") from error
+    return grpc.ssl_channel_credentials(ca, key, certificate)
+
+
+def _no_password() -> str:
+    raise ValueError("the key has a password")

@@ -9,8 +9,6 @@ from typing import Any
 
 import click
 
-from .errors import TwinheadError
-
 
 @dataclass(frozen=True)
 class _Entry:
@@ -34,6 +32,9 @@ _COMMANDS = {
         "evaluate",
         "Measure a model on labelled rows.",
         extra="trainer",
+    ),
+    "health": _Entry(
+        "twinhead.client.health_command", "health", "Tell by the exit code whether a worker serves."
     ),
     "import": _Entry(
         "twinhead.model.import_command",
@@ -130,6 +131,8 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
+        from .errors import TwinheadError  # imports gRPC, which --help need not wait for
+
         if isinstance(error, TwinheadError):
             click.echo(f"Error: {error}", err=True)
         else:

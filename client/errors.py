@@ -120,7 +120,8 @@ def from_status(status: Status, target: str) -> TwinheadError:
         if info.reason:
             return WorkerUnavailableError(f"the worker at {target} is {info.reason.lower()}")
         return WorkerUnavailableError(
-            f"no worker answers at {target} ({message}); is it running? Start one: twinhead serve"
+            f"no worker answers at {target} ({message}); is it running, and with TLS if you ask "
+            "for TLS, else without? Start one: twinhead serve"
         )
     if number == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]:
         return WorkerTimeoutError(f"the worker at {target} did not answer in time")

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from .channel import DEFAULT_TARGET
+from .channel import DEFAULT_TARGET, Access
+from .connection_options import access_options
 
 EXIT_ROWS_FAILED = 3
 
@@ -31,6 +32,7 @@ EXIT_ROWS_FAILED = 3
     show_envvar=True,
     help="Address of the worker, host:port.",
 )
+@access_options
 @click.option(
     "--column",
     help="Column that holds the text. Default: the only column, or the one called text, sentence "
@@ -88,7 +90,7 @@ EXIT_ROWS_FAILED = 3
     "--reconnect",
     "reconnect_seconds",
     type=click.FloatRange(0),
-    default=20.0,
+    default=60.0,
     show_default=True,
     help="Seconds to wait for a worker that went away in mid-file; then what is unanswered is sent "
     "again.",
@@ -97,6 +99,7 @@ def label(
     input_path: str,
     output_path: str,
     worker: str,
+    access: Access,
     column: str | None,
     tasks: tuple[str, ...],
     embeddings: bool,
@@ -137,7 +140,7 @@ def label(
     )
     with (
         open_reader(input_path, input_format, column, encoding) as reader,
-        Client(worker) as client,
+        Client(worker, token=access.token, tls=access.tls) as client,
     ):
         client.model()  # a worker that is not there is told before anything is written
         output = OutputFile(output_path, output_format, input_path, force=force)

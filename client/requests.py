@@ -78,3 +78,19 @@ def build_request(sentences: Sequence[str], options: InferOptions) -> pb.InferRe
         model_version=options.model_version or "",
         service_class=SERVICE_CLASSES[options.service_class],
     )
+
+
+def request_metadata(request_id: str) -> list[tuple[str, str]]:
+    """Metadata with an id of the caller's; nothing without one.
+
+    Raises:
+        ValueError: it cannot travel in a header.
+    """
+    if not request_id:
+        return []
+    if len(request_id) > 128 or not all("!" <= character <= "~" for character in request_id):
+        raise ValueError(
+            "a request id is up to 128 printable ASCII characters without spaces, not "
+            f"{request_id[:40]!r}"
+        )
+    return [("x-request-id", request_id)]

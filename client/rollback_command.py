@@ -1,17 +1,17 @@
 """`twinhead rollback`: make an earlier version live again."""
 
 import sys
-from pathlib import Path
 
 import click
 
 from .admin_client import AdminClient
-from .admin_options import read_token, worker_options
+from .channel import Access
+from .connection_options import admin_options
 from .errors import TwinheadError
 
 
 @click.command()
-@worker_options
+@admin_options
 @click.option(
     "--to",
     "version",
@@ -27,9 +27,7 @@ from .errors import TwinheadError
     default="",
     help="Do nothing on a worker unless this version is live there.",
 )
-def rollback(
-    workers: tuple[str, ...], token_file: Path | None, version: str, expected: str
-) -> None:
+def rollback(workers: tuple[str, ...], access: Access, version: str, expected: str) -> None:
     """Make the version that was live before, or any kept one, live again.
 
     Nothing is interrupted: what is being answered is answered by the version that it began with.
@@ -38,7 +36,7 @@ def rollback(
     failed = False
     for target in workers:
         try:
-            with AdminClient(target, token=read_token(token_file), timeout=120) as admin:
+            with AdminClient(target, token=access.token, tls=access.tls, timeout=120) as admin:
                 live, before = admin.activate(version, expected)
         except TwinheadError as error:
             failed = True

@@ -3,7 +3,6 @@
 import json
 import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import click
@@ -12,25 +11,48 @@ from rich.markup import escape
 from rich.table import Table
 
 from .admin_client import AdminClient
-from .admin_options import read_token, worker_options
+from .channel import Access
+from .connection_options import admin_options
 from .errors import TwinheadError
 from .results import VersionInfo, VersionList
+from .status_watch import status_json, watch
+from .worker_status import WorkerStatus
 
 
 @click.command()
-@worker_options
+@admin_options
+@click.option(
+    "-w",
+    "--watch",
+    "watching",
+    is_flag=True,
+    help="Show what they do - sentences a second, queue, latencies, failures, memory - live on a "
+    "terminal, else a line at a time, until Ctrl-C.",
+)
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.1, 3600),
+    default=1.0,
+    show_default=True,
+    help="Seconds between two looks of --watch.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line and worker.")
-def status(workers: tuple[str, ...], token_file: Path | None, as_json: bool) -> None:
-    """Show what workers serve, and which versions they keep for a rollback.
+def status(
+    workers: tuple[str, ...], access: Access, watching: bool, interval: float, as_json: bool
+) -> None:
+    """Show how workers do, what they serve, and which versions they keep for a rollback.
 
     Exits with 1 when a worker does not answer.
     """
     console = Console(highlight=False, soft_wrap=True)
+    if watching:
+        watch(Console(highlight=False), workers, access, interval, as_json=as_json)
+        return
     failed = False
     for target in workers:
         try:
-            with AdminClient(target, token=read_token(token_file), timeout=10) as admin:
-                versions = admin.versions()
+            with AdminClient(target, token=access.token, tls=access.tls, timeout=10) as admin:
+                versions, now = admin.versions(), admin.status()
         except TwinheadError as error:
             failed = True
             if as_json:
@@ -39,18 +61,23 @@ def status(workers: tuple[str, ...], token_file: Path | None, as_json: bool) -> 
                 console.print(f"[bold]{escape(target)}[/bold]  [red]{escape(str(error))}[/red]")
             continue
         if as_json:
-            print(json.dumps(_as_json(target, versions), ensure_ascii=False))  # noqa: T201
+            print(json.dumps(_as_json(target, versions, now), ensure_ascii=False))  # noqa: T201
         else:
-            _show(console, target, versions)
+            _show(console, target, versions, now)
     if failed:
         sys.exit(1)
 
 
-def _show(console: Console, target: str, found: VersionList) -> None:
+def _show(console: Console, target: str, found: VersionList, now: WorkerStatus) -> None:
     up = _span(datetime.now(UTC) - found.started)
     console.print(
         f"[bold]{escape(target)}[/bold]  up {up}, {escape(found.engine)}, twinhead "
         f"{escape(found.worker_release)}"
+    )
+    state = "ready" if now.ready else "[red]not ready: its model does not answer[/red]"
+    console.print(
+        f"{state}, {now.calls:,} calls open, {now.queue_tokens:,} tokens waiting, "
+        f"{now.sentences:,} sentences answered, {now.resident_bytes / 2**20:,.0f} MiB"
     )
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("", no_wrap=True)
@@ -91,13 +118,14 @@ def _span(time: timedelta) -> str:
     return f"{seconds} s"
 
 
-def _as_json(target: str, found: VersionList) -> dict[str, Any]:
+def _as_json(target: str, found: VersionList, now: WorkerStatus) -> dict[str, Any]:
     return {
         "worker": target,
         "engine": found.engine,
         "release": found.worker_release,
         "started": found.started.isoformat(),
         "lasting": found.lasting,
+        "status": status_json(now),
         "versions": [
             {
                 "version": version.version,

@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -12,13 +13,9 @@ from twinhead.v1 import model_admin_service_pb2_grpc as pb_grpc
 
 from ..model.probes import MAX_PROBES
 from .blob_receiver import Chunk
-from .errors import (
-    Context,
-    InvalidRequestError,
-    PushAbortedError,
-    abort,
-)
-from .live_model import BeforeDraining, Serving
+from .errors import Context, InvalidRequestError, PushAbortedError
+from .live_model import BeforeDraining, LiveModel, Serving
+from .metrics import SECONDS, Metrics
 from .model_versions import ModelVersions, Offer, StagedVersion
 from .semantic_gate import DriftLimits, GateReport
 
@@ -31,11 +28,12 @@ _SLOWEST_BYTES_PER_SECOND = 1 << 14
 
 
 class ModelAdminService(pb_grpc.ModelAdminServiceServicer):
-    """Takes versions in, lists them, and activates one."""
+    """Takes versions in, lists them, activates one, and tells how the worker does."""
 
-    def __init__(self, serving: Serving, versions: ModelVersions) -> None:
+    def __init__(self, serving: Serving, versions: ModelVersions, metrics: Metrics) -> None:
         self._serving = serving
         self._versions = versions
+        self._metrics = metrics
         self._started = datetime.now(UTC)
         self._release = version("twinhead")
 
@@ -43,24 +41,17 @@ class ModelAdminService(pb_grpc.ModelAdminServiceServicer):
         self, request_iterator: AsyncIterator[pb.PushWeightsRequest], context: Context
     ) -> None:
         """Stage a version, and make it live when the caller says so."""
-        try:
-            with self._serving.until_draining() as first:
-                await self._push(_Requests(request_iterator, first), context)
-        except Exception as error:
-            await abort(context, error)
+        with self._serving.until_draining() as first:
+            await self._push(_Requests(request_iterator, first), context)
 
     async def ListVersions(
         self,
         request: pb.ListVersionsRequest,  # noqa: ARG002 (it is empty)
-        context: Context,
+        context: Context,  # noqa: ARG002
     ) -> pb.ListVersionsResponse:
         """Return the versions that are kept."""
-        try:
-            live = self._serving.model()
-            known = await self._versions.list()
-        except Exception as error:
-            await abort(context, error)
-        engine = live.engine
+        live = self._serving.model()
+        known = await self._versions.list()
         return pb.ListVersionsResponse(
             versions=[
                 pb.VersionInfo(
@@ -76,19 +67,58 @@ class ModelAdminService(pb_grpc.ModelAdminServiceServicer):
             lasting=self._versions.lasting,
             started=_timestamp(self._started.timestamp()),
             worker_release=self._release,
-            engine=f"{engine.name} {engine.precision} {engine.device}",
+            engine=_engine(live),
+        )
+
+    async def GetStatus(
+        self,
+        request: pb.GetStatusRequest,  # noqa: ARG002 (it is empty)
+        context: Context,  # noqa: ARG002
+    ) -> pb.GetStatusResponse:
+        """Return how the worker does."""
+        live = self._serving.model()
+        samples = self._metrics.samples()
+
+        def total(name: str) -> int:
+            return int(
+                sum(value for (each, _), value in samples.items() if each == f"twinhead_{name}")
+            )
+
+        failures: Counter[str] = Counter()
+        latencies: dict[str, dict[float, int]] = {}
+        for (name, labels), value in samples.items():
+            if name == "twinhead_failures_total":
+                failures[labels[1]] += int(value)
+            elif name == "twinhead_request_seconds_bucket":
+                latencies.setdefault(labels[0], {})[float(labels[1])] = int(value)
+        return pb.GetStatusResponse(
+            model_version=live.version,
+            ready=bool(total("ready")),
+            started=_timestamp(self._started.timestamp()),
+            worker_release=self._release,
+            engine=_engine(live),
+            resident_bytes=int(samples.get(("process_resident_memory_bytes", ()), 0)),
+            calls=total("calls"),
+            queue_tokens=total("queue_tokens"),
+            queue_limit_tokens=total("queue_limit_tokens"),
+            sentences=total("sentences_total"),
+            tokens=total("tokens_total"),
+            padded_tokens=total("padded_tokens_total"),
+            passes=total("pass_seconds_count"),
+            swaps=total("swaps_total"),
+            failures=failures,
+            latencies={name: _latencies(buckets) for name, buckets in latencies.items()},
         )
 
     async def ActivateVersion(
-        self, request: pb.ActivateVersionRequest, context: Context
+        self,
+        request: pb.ActivateVersionRequest,
+        context: Context,  # noqa: ARG002
     ) -> pb.ActivateVersionResponse:
         """Make a kept version the live one."""
-        try:
-            live, previous = await self._versions.activate(
-                request.model_version, request.expected_live_version
-            )
-        except Exception as error:
-            await abort(context, error)
+        live, previous = await self._versions.activate(
+            request.model_version, request.expected_live_version
+        )
         return pb.ActivateVersionResponse(model_version=live, previous_version=previous)
 
     async def _push(self, requests: "_Requests", context: Context) -> None:
@@ -207,6 +237,19 @@ def _report(report: GateReport) -> pb.GateReport:
         deviation=report.deviation,
         min_cosine=report.min_cosine,
         agreement=report.agreement,
+    )
+
+
+def _engine(model: LiveModel) -> str:
+    return f"{model.engine.name} {model.engine.precision} {model.engine.device}"
+
+
+def _latencies(cumulative: Mapping[float, int]) -> pb.Latencies:
+    """Counts of each bucket, of those up to each bound."""
+    up_to = [count for _, count in sorted(cumulative.items())]
+    return pb.Latencies(
+        at_most_seconds=SECONDS,
+        batches=[count - before for count, before in zip(up_to, [0, *up_to], strict=False)],
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from .batch_queue import BatchQueue
 from .job import Job
 from .job_line import MicroBatch
+from .metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -16,10 +17,16 @@ logger = logging.getLogger(__name__)
 class BatchRunner:
     """Runs micro-batches until the queue is closed and empty."""
 
-    def __init__(self, queue: BatchQueue, token_budget: int, streams: int = 1) -> None:
+    def __init__(
+        self, queue: BatchQueue, metrics: Metrics, token_budget: int, streams: int = 1
+    ) -> None:
         """Prepare to run micro-batches of `token_budget` padded tokens, `streams` at once."""
         self._queue = queue
+        self._metrics = metrics
         self._token_budget = token_budget
+        self._started: dict[int, float] = {}
+        self.last_success = time.monotonic()
+        """When the last pass ended that gave results, by the monotonic clock."""
         self._threads = [
             threading.Thread(target=self._run, name=f"batch-runner-{number}", daemon=True)
             for number in range(streams)
@@ -29,6 +36,11 @@ class BatchRunner:
         """Start the threads."""
         for thread in self._threads:
             thread.start()
+
+    def running_seconds(self) -> float:
+        """How long the longest pass of those that run has been running; 0 when none runs."""
+        started = list(self._started.values())  # threads change it meanwhile
+        return time.monotonic() - min(started) if started else 0.0
 
     def join(self, timeout: float) -> None:
         """Wait for the threads to end, `timeout` seconds at most."""
@@ -42,23 +54,27 @@ class BatchRunner:
             try:
                 self._run_batch(batch)
             finally:
+                self._started.pop(threading.get_ident(), None)
                 self._queue.finished(batch, time.monotonic() - started)
 
     def _run_batch(self, batch: MicroBatch) -> None:
         jobs = _rows_by_job(batch)
         for job in jobs:
             job.started()
-        started = time.monotonic()
+        started = self._started[threading.get_ident()] = time.monotonic()
         try:
             output = batch.model.engine.encode(
                 [item.ids for item in batch.items],
                 {task.name for job in jobs for task in job.plan.tasks},
                 alone=batch.alone,
             )
-            seconds = time.monotonic() - started
+            self.last_success = time.monotonic()
+            seconds = self.last_success - started
+            self._metrics.passed(batch, seconds)
             for job, (rows, places) in jobs.items():
                 job.settle(rows, output, places, seconds)
         except Exception as error:
+            self._metrics.pass_failed()
             logger.error("an encoder pass of %d sentences failed: %r", len(batch.items), error)
             if len(jobs) == 1:
                 next(iter(jobs)).fail(error)

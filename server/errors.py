@@ -11,13 +11,16 @@ ServiceError
 ├── PushAbortedError       ABORTED               another push is under way, or this one fell silent
 ├── StoreFullError         RESOURCE_EXHAUSTED    the disk has no room for a version
 ├── UnknownVersionError    NOT_FOUND             no such version is kept
+├── UnknownServiceError    NOT_FOUND             health was asked of a service that is not here
 ├── NoCredentialsError     UNAUTHENTICATED       the token is missing or wrong
+├── ScopeMissingError      PERMISSION_DENIED     the token is right, but does not allow this
 └── InternalError          INTERNAL              a defect; the log has the details
 """
 
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any, NoReturn
 
 import grpc
@@ -32,8 +35,14 @@ logger = logging.getLogger(__name__)
 DOMAIN = "twinhead"
 Context = grpc.aio.ServicerContext[Any, Any]
 """The context of a call."""
+TOLD: "ContextVar[Callable[[ServiceError], None] | None]" = ContextVar("TOLD", default=None)
+"""Who notes what the callers of the call at hand are told, in a status or in band."""
+REQUEST_ID: ContextVar[str] = ContextVar("REQUEST_ID", default="")
+"""Id of the call at hand, which its caller may have chosen."""
+REQUEST_ID_KEY = "x-request-id"
 # Three times that in a header, and once more in the details: under the 8 KiB that clients take.
 _TEXT_BYTES = 1500
+_STARTING_RETRY_SECONDS = 2.0
 _STATUS_DETAILS_KEY = "grpc-status-details-bin"
 
 
@@ -42,10 +51,15 @@ class ServiceError(Exception):
 
     code: grpc.StatusCode
     reason: str
+    retry_seconds: float | None = None
+    """When to try again, if that may help."""
 
     def details(self) -> Iterator[Message]:
         """Details of the kind of error, beside the `ErrorInfo` that each has."""
-        yield from ()
+        if self.retry_seconds is not None:
+            delay = Duration()
+            delay.FromMilliseconds(int(self.retry_seconds * 1000))
+            yield RetryInfo(retry_delay=delay)
 
     def metadata(self) -> dict[str, str]:
         """Metadata of the `ErrorInfo`."""
@@ -84,12 +98,6 @@ class QueueFullError(ServiceError):
         self.retry_seconds = retry_seconds
         super().__init__(f"the worker is full; try again in {retry_seconds:.1f} s")
 
-    @override
-    def details(self) -> Iterator[Message]:
-        delay = Duration()
-        delay.FromMilliseconds(int(self.retry_seconds * 1000))
-        yield RetryInfo(retry_delay=delay)
-
 
 class NotServingError(ServiceError):
     """The worker is starting, or finishing its work before it exits."""
@@ -98,6 +106,8 @@ class NotServingError(ServiceError):
 
     def __init__(self, *, draining: bool) -> None:
         self.reason = "DRAINING" if draining else "STARTING"
+        # A few of them make the time that loading takes.
+        self.retry_seconds = None if draining else _STARTING_RETRY_SECONDS
         super().__init__("the worker is draining" if draining else "the worker is starting")
 
 
@@ -202,6 +212,16 @@ class UnknownVersionError(ServiceError):
         )
 
 
+class UnknownServiceError(ServiceError):
+    """Health was asked of a service that is not here."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = "UNKNOWN_SERVICE"
+
+    def __init__(self) -> None:
+        super().__init__("there is no such service here")
+
+
 class NoCredentialsError(ServiceError):
     """A call without the token."""
 
@@ -210,6 +230,22 @@ class NoCredentialsError(ServiceError):
 
     def __init__(self, *, given: bool) -> None:
         super().__init__("the token is not the right one" if given else "a token is needed")
+
+
+class ScopeMissingError(ServiceError):
+    """A call with a token that does not allow it."""
+
+    code = grpc.StatusCode.PERMISSION_DENIED
+    reason = "SCOPE_MISSING"
+
+    def __init__(self, scopes: Sequence[str]) -> None:
+        self._scopes = scopes
+        wanted = " or ".join(scopes)
+        super().__init__(f"the token does not allow this; the scope {wanted} is needed")
+
+    @override
+    def metadata(self) -> dict[str, str]:
+        return {"scopes": ",".join(self._scopes)}
 
 
 class InternalError(ServiceError):
@@ -229,11 +265,14 @@ class InternalError(ServiceError):
 
 def translate(error: Exception) -> ServiceError:
     """The error that a caller may see; anything unforeseen is logged under a reference."""
-    if isinstance(error, ServiceError):
-        return error
-    reference = secrets.token_hex(6)
-    logger.error("internal error, reference %s", reference, exc_info=error)
-    return InternalError(reference)
+    if not isinstance(error, ServiceError):
+        reference = secrets.token_hex(6)
+        logger.error("internal error, reference %s", reference, exc_info=error)
+        error = InternalError(reference)
+    told = TOLD.get()
+    if told is not None:
+        told(error)
+    return error
 
 
 def to_status(error: ServiceError) -> Status:
@@ -258,8 +297,10 @@ async def abort(context: Context, error: Exception) -> NoReturn:
     service_error = translate(error)
     status = to_status(service_error)
     trailing: list[tuple[str, str | bytes]] = [(_STATUS_DETAILS_KEY, status.SerializeToString())]
-    if isinstance(service_error, QueueFullError):
+    if service_error.retry_seconds is not None:
         # gRPC's own retries wait for as long as this says.
         trailing.append(("grpc-retry-pushback-ms", str(int(service_error.retry_seconds * 1000))))
+    if REQUEST_ID.get():
+        trailing.append((REQUEST_ID_KEY, REQUEST_ID.get()))
     await context.abort(service_error.code, status.message, tuple(trailing))
     raise AssertionError("unreachable: abort raises")  # pragma: no cover

@@ -2,13 +2,13 @@
 
 import asyncio
 import functools
-import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import grpc
 from twinhead.v1 import inference_service_pb2 as pb
 from twinhead.v1 import inference_service_pb2_grpc as pb_grpc
 
@@ -18,32 +18,30 @@ from .errors import (
     Context,
     InvalidRequestError,
     NotServingError,
-    QueueFullError,
-    abort,
     to_status,
     translate,
 )
 from .job import Job
 from .live_model import LiveModel, Serving
+from .metrics import Metrics
+from .outbox import Outbox, UnreadAnswers
 from .reply import build_reply
 from .request_check import RequestPlan, check_request
 from .sentence_check import tokenize
 from .service_class import ServiceClass
 from .settings import WorkerSettings
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:  # OpenTelemetry is an extra
+    from .traces import Traces
 
 _BATCH_ID_CHARACTERS = 256
-# Calls end within seconds; a caller who finds too many of them may soon try again.
-_CALLS_RETRY_SECONDS = 1.0
-# Long enough for a call to get from the socket to its handler on a busy machine; callers who go on
-# calling a worker that drains do not keep it from closing.
-_QUIET_SECONDS = 0.2
-_QUIET_AT_MOST_SECONDS = 2.0
+# Of English, rather more than fewer: room that is kept for too few tokens is no room.
+_CHARACTERS_PER_TOKEN = 4
 # Characters of a single sentence that are tokenised sooner than a thread would begin with them.
 _SHORT_CHARACTERS = 400
-# Characters of unary calls that may wait to be tokenised: some ten seconds of work for two cores.
-_READING_CHARACTERS = 32_000_000
+# Answers of streams that wait for their callers: some hundred of the largest. Beyond that a stream
+# has one batch in the worker at a time.
+_UNREAD_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -53,51 +51,38 @@ class _Accepted:
     job: Job
     sentences: Sequence[str]
     statuses: list[pb.SentenceStatus]
-
-
-class _Calls:
-    """Counts the calls that are being answered, up to a limit."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._count = 0
-        self.last_begin = 0.0
-        self.none_left = asyncio.Event()
-        self.none_left.set()
-
-    def __enter__(self) -> None:
-        """Begin a call; raises QueueFullError when there are as many as may be."""
-        if self._count >= self._limit:
-            raise QueueFullError(_CALLS_RETRY_SECONDS)
-        self._count += 1
-        self.last_begin = time.monotonic()
-        self.none_left.clear()
-
-    def __exit__(self, *_: object) -> None:
-        self._count -= 1
-        if not self._count:
-            self.none_left.set()
+    read: float
+    """When it was read, by the monotonic clock."""
 
 
 class InferenceService(pb_grpc.InferenceServiceServicer):
     """Answers batches, one by one or on a stream."""
 
-    def __init__(self, serving: Serving, queue: BatchQueue, settings: WorkerSettings) -> None:
+    def __init__(
+        self,
+        serving: Serving,
+        queue: BatchQueue,
+        settings: WorkerSettings,
+        metrics: Metrics,
+        traces: "Traces | None" = None,
+    ) -> None:
         self._serving = serving
         self._queue = queue
         self._settings = settings
-        self._calls = _Calls(settings.concurrent_calls)
-        self._reading_characters = 0
+        self._metrics = metrics
+        self._traces = traces
+        self._unread = UnreadAnswers(_UNREAD_BYTES)
         # Two, so that one very long sentence does not hold up everybody else's.
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="text")
 
-    async def Infer(self, request: pb.InferRequest, context: Context) -> pb.InferResponse:
+    @property
+    def unread_bytes(self) -> int:
+        """Bytes of answers that callers have not taken yet."""
+        return self._unread.bytes
+
+    async def Infer(self, request: pb.InferRequest, context: Context) -> pb.InferResponse:  # noqa: ARG002
         """Answer one batch; fails at once when the worker is full."""
-        try:
-            with self._calls:
-                return await self._answer(await self._accept(request, wait=False))
-        except Exception as error:
-            await abort(context, error)
+        return await self._answer(await self._accept(request, wait=False))
 
     async def StreamInfer(
         self,
@@ -105,61 +90,37 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         context: Context,
     ) -> None:
         """Answer batches as they are ready; reads no further while the worker is full."""
+        outbox = Outbox(self._unread, self._settings.batches_per_stream)
+        reader = asyncio.create_task(self._read_stream(request_iterator, outbox))
+        # However the reader ends, the loop below must.
+        reader.add_done_callback(lambda _: outbox.end())
         try:
-            with self._calls:
-                await self._write_stream(request_iterator, context)
-        except grpc.aio.BaseError:
-            logger.debug("a caller left in the middle of its stream")
-        except Exception as error:
-            await abort(context, error)
-
-    async def idle(self, timeout_seconds: float) -> bool:
-        """Wait until no call is left; returns whether that came within the time."""
-        try:
-            await asyncio.wait_for(self._calls.none_left.wait(), timeout_seconds)
-        except TimeoutError:
-            return False
-        # Calls may be on their way in, not counted yet; closing now would cut them off instead of
-        # telling them that the worker drains. So wait for a moment in which none begins.
-        until = time.monotonic() + _QUIET_AT_MOST_SECONDS
-        # (No event tells of nothing.)
-        while self._calls.last_begin + _QUIET_SECONDS > time.monotonic() < until:  # noqa: ASYNC110
-            await asyncio.sleep(_QUIET_SECONDS / 4)
-        return True
+            while (next_out := await outbox.take()) is not None:
+                answer, size = next_out
+                try:
+                    await context.write(answer)
+                finally:
+                    outbox.taken(size)
+            reader.result()  # raises what the reader raised
+        finally:
+            reader.cancel()
+            outbox.close()
 
     def close(self) -> None:
         """Release the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _write_stream(
-        self, requests: AsyncIterator[pb.StreamInferRequest], context: Context
-    ) -> None:
-        """Write answers as they come, until all that was read is answered."""
-        answers: asyncio.Queue[pb.StreamInferResponse | None] = asyncio.Queue()
-        room = asyncio.Semaphore(self._settings.batches_per_stream)
-        reader = asyncio.create_task(self._read_stream(requests, answers, room))
-        # However the reader ends, the loop below must.
-        reader.add_done_callback(lambda _: answers.put_nowait(None))
-        try:
-            while (answer := await answers.get()) is not None:
-                await context.write(answer)
-                room.release()
-            reader.result()  # raises what the reader raised
-        finally:
-            reader.cancel()
-
     async def _read_stream(
         self,
         requests: AsyncIterator[pb.StreamInferRequest],
-        answers: asyncio.Queue[pb.StreamInferResponse | None],
-        room: asyncio.Semaphore,
+        outbox: Outbox,
     ) -> None:
         """Accept a stream's batches until it ends or the worker drains; then answer them all."""
         broken: Exception | None = None
         with self._serving.until_draining() as first:
             async with asyncio.TaskGroup() as unanswered:
                 while True:
-                    await room.acquire()
+                    await outbox.room()
                     try:
                         request = await first(anext(requests, None))
                     except Exception as error:
@@ -177,10 +138,10 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
                         broken = error  # as with all further batches: the caller may turn elsewhere
                         break
                     except Exception as error:
-                        answers.put_nowait(_failed(request.batch_id, error))
+                        outbox.put(_failed(request.batch_id, error))
                     else:
                         answering = unanswered.create_task(
-                            self._answer_batch(request.batch_id, accepted, answers)
+                            self._answer_batch(request.batch_id, accepted, outbox)
                         )
                         # Cancelled before its first step, a task runs none of its own clean-up.
                         answering.add_done_callback(
@@ -197,17 +158,18 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         self,
         batch_id: str,
         accepted: _Accepted,
-        answers: asyncio.Queue[pb.StreamInferResponse | None],
+        outbox: Outbox,
     ) -> None:
         try:
             response = await self._answer(accepted)
         except Exception as error:
-            answers.put_nowait(_failed(batch_id, error))
+            outbox.put(_failed(batch_id, error))
         else:
-            answers.put_nowait(pb.StreamInferResponse(batch_id=batch_id, response=response))
+            outbox.put(pb.StreamInferResponse(batch_id=batch_id, response=response))
 
     async def _accept(self, request: pb.InferRequest, *, wait: bool) -> _Accepted:
         """Check, tokenise and queue a request."""
+        read = time.monotonic()
         model = self._serving.model(request.model_version)
         plan = check_request(
             request,
@@ -216,46 +178,41 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
             max_sentences(self._settings, model),
             ServiceClass.BULK if wait else ServiceClass.INTERACTIVE,
         )
-        if not wait:
-            self._queue.check_room()  # before time is spent on tokenising
-        started = time.monotonic()
-        tokenized, statuses = await self._tokenize(request.sentences, model, plan, wait=wait)
+        # Before time is spent on tokenising what would not fit. Streams wait when it does not.
+        expected = 0 if wait else _expected_tokens(request.sentences, model)
+        with nullcontext() if wait else self._queue.expecting(expected):
+            started = time.monotonic()
+            tokenized, statuses = await self._tokenize(request.sentences, model, plan)
         job = Job(model, plan, tokenized, time.monotonic() - started)
         if wait:
             await self._queue.put_when_room(job)
         else:
             self._queue.put(job)
-        return _Accepted(job, request.sentences, statuses)
+        return _Accepted(job, request.sentences, statuses, read)
 
     async def _tokenize(
-        self, sentences: Sequence[str], model: LiveModel, plan: RequestPlan, *, wait: bool
+        self, sentences: Sequence[str], model: LiveModel, plan: RequestPlan
     ) -> tuple[list[TokenizedSentence | None], list[pb.SentenceStatus]]:
         """Tokenise in pieces, so that large requests take turns and a cancelled one stops."""
         read = [sentence[: self._settings.characters_per_sentence + 1] for sentence in sentences]
-        characters = sum(map(len, read))
-        if not wait and self._reading_characters + characters > _READING_CHARACTERS:
-            raise QueueFullError(_CALLS_RETRY_SECONDS)
+        short = len(read) == 1 and len(read[0]) <= _SHORT_CHARACTERS
         tokenized: list[TokenizedSentence | None] = []
         statuses: list[pb.SentenceStatus] = []
-        self._reading_characters += characters
-        try:
-            for chunk in chunked(read):
-                work = functools.partial(
-                    tokenize,
-                    chunk,
-                    model.tokenizer,
-                    self._settings.characters_per_sentence,
-                    truncate=plan.truncate,
-                    offsets=plan.needs_offsets,
-                )
-                if len(read) == 1 and characters <= _SHORT_CHARACTERS:
-                    part = work()
-                else:
-                    part = await asyncio.get_running_loop().run_in_executor(self._threads, work)
-                tokenized += part[0]
-                statuses += part[1]
-        finally:
-            self._reading_characters -= characters
+        for chunk in chunked(read):
+            work = functools.partial(
+                tokenize,
+                chunk,
+                model.tokenizer,
+                self._settings.characters_per_sentence,
+                truncate=plan.truncate,
+                offsets=plan.needs_offsets,
+            )
+            if short:
+                part = work()
+            else:
+                part = await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            tokenized += part[0]
+            statuses += part[1]
         return tokenized, statuses
 
     async def _answer(self, accepted: _Accepted) -> pb.InferResponse:
@@ -265,16 +222,27 @@ class InferenceService(pb_grpc.InferenceServiceServicer):
         except BaseException:  # the caller has left, or a pass failed: encode no more of it
             self._queue.discard(accepted.job)
             raise
-        reply = functools.partial(build_reply, accepted.job, accepted.sentences, accepted.statuses)
+        build = functools.partial(build_reply, accepted.job, accepted.sentences, accepted.statuses)
         if accepted.job.plan.needs_offsets:
             # Finding entities is work in Python for each word: it would hold up the event loop.
-            return await asyncio.get_running_loop().run_in_executor(self._threads, reply)
-        return reply()
+            reply = await asyncio.get_running_loop().run_in_executor(self._threads, build)
+        else:
+            reply = build()
+        self._metrics.answered(accepted.job, accepted.statuses, time.monotonic() - accepted.read)
+        if self._traces is not None:
+            self._traces.answered(accepted.job)
+        return reply
 
 
 def max_sentences(settings: WorkerSettings, model: LiveModel) -> int:
     """Sentences that one request may hold, so that its answer fits a client's default limit."""
     return min(settings.sentences_per_request, model.sentences_per_answer)
+
+
+def _expected_tokens(sentences: Sequence[str], model: LiveModel) -> int:
+    """About how many tokens there will be."""
+    longest = model.config.max_tokens
+    return sum(min(len(sentence) // _CHARACTERS_PER_TOKEN + 2, longest) for sentence in sentences)
 
 
 def _failed(batch_id: str, error: Exception) -> pb.StreamInferResponse:

@@ -51,7 +51,8 @@ class Job:
         self.queue_seconds = 0.0
         self.encode_seconds = 0.0
         self._unsettled = sum(sentence is not None for sentence in sentences)
-        self._queued = time.monotonic()
+        self.queued = time.monotonic()
+        """When it was made, by the monotonic clock."""
         self._loop = asyncio.get_running_loop()
         self._done: asyncio.Future[None] = self._loop.create_future()
         if not self._unsettled:
@@ -63,7 +64,7 @@ class Job:
 
     def started(self) -> None:
         """Note that an encoder pass with rows of this job starts."""
-        self.queue_seconds = time.monotonic() - self._queued
+        self.queue_seconds = time.monotonic() - self.queued
 
     def settle(
         self, rows: Sequence[int], output: EngineOutput, at: Sequence[int], seconds: float

@@ -83,6 +83,8 @@ class Serving:
         # Both in one, so that a swap is one assignment.
         self._models: tuple[LiveModel, LiveModel | None] | None = None
         self._subscribers: set[asyncio.Queue[Swap]] = set()
+        self.swaps = 0
+        """How often another model went live."""
         self.draining = asyncio.Event()
 
     def publish(self, model: LiveModel) -> None:
@@ -92,6 +94,7 @@ class Serving:
         """
         before = self._models[0] if self._models else None
         self._models = (model, before)
+        self.swaps += before is not None
         swap = Swap(model, before.version if before else "")
         for subscriber in list(self._subscribers):
             try:
@@ -116,6 +119,11 @@ class Serving:
     def is_live(self, model: LiveModel) -> bool:
         """Whether a model is the live one, also while the worker drains."""
         return self._models is not None and self._models[0] is model
+
+    @property
+    def live(self) -> LiveModel | None:
+        """The live model, also while the worker drains; None while it starts."""
+        return self._models[0] if self._models else None
 
     @property
     def previous(self) -> LiveModel | None:

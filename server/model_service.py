@@ -6,7 +6,7 @@ from twinhead.v1 import model_service_pb2 as pb
 from twinhead.v1 import model_service_pb2_grpc as pb_grpc
 
 from .answers import TASK_KINDS
-from .errors import Context, QueueFullError, abort
+from .errors import Context, QueueFullError
 from .inference_service import max_sentences
 from .live_model import LiveModel, Serving, Swap
 from .settings import WorkerSettings
@@ -22,18 +22,14 @@ class ModelService(pb_grpc.ModelServiceServicer):
         self._serving = serving
         self._settings = settings
         self._release = version("twinhead")
-        self._watchers = 0
 
     async def GetModel(
         self,
         request: pb.GetModelRequest,  # noqa: ARG002 (it is empty)
-        context: Context,
+        context: Context,  # noqa: ARG002
     ) -> pb.GetModelResponse:
         """Return the live model's description."""
-        try:
-            return self._describe(self._serving.model())
-        except Exception as error:
-            await abort(context, error)
+        return self._describe(self._serving.model())
 
     async def WatchModel(
         self,
@@ -41,18 +37,6 @@ class ModelService(pb_grpc.ModelServiceServicer):
         context: Context,
     ) -> None:
         """Tell of the live model, and of each that follows."""
-        try:
-            if self._watchers >= self._settings.concurrent_calls:
-                raise QueueFullError(_WATCH_RETRY_SECONDS)
-            self._watchers += 1
-            try:
-                await self._watch(context)
-            finally:
-                self._watchers -= 1
-        except Exception as error:
-            await abort(context, error)
-
-    async def _watch(self, context: Context) -> None:
         with self._serving.subscribed() as swaps, self._serving.until_draining() as first:
             swap = Swap(self._serving.model(), "")
             while True:

@@ -1,25 +1,31 @@
 """`twinhead serve`: run a worker until it is told to stop."""
 
+import os
+
+# gRPC's core writes into the log what strangers send, byte for byte; it looks at this once, when it
+# is imported. What it would say of interest, callers see or we say.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
 import asyncio
 import functools
 import gc
 import logging
-import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import click
-from pydantic import ValidationError
+import prometheus_client
 
-from ..model.config import describe_faults
 from ..model.errors import ModelError
 from .engines.engine import EngineError
 from .free_memory import return_memory, share_memory
 from .listen import ListenError
 from .live_model import LiveModel
+from .logs import set_up
+from .read_settings import CONFIG, PREFIX, SettingsError, read_settings
 from .settings import WorkerSettings
 from .worker import Worker
 
@@ -30,16 +36,24 @@ logger = logging.getLogger(__name__)
 
 
 def _settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """One option for each field of the settings, with the field's description as its help."""
+    """One option for each field of the settings, with the field's description as its help.
+
+    None of them has a default here: what is not given is taken from a variable, a file, or the
+    field's default.
+    """
     for name, field in reversed(WorkerSettings.model_fields.items()):
         flag = f"--{name.replace('_', '-')}"
-        optional = field.default is None
+        kind = field.annotation
+        if get_origin(kind) is UnionType:  # with None, which stands for "not given"
+            kind = get_args(kind)[0]
+        elif get_origin(kind) is Literal:
+            kind = click.Choice(get_args(kind))
+        shown = field.default not in (None, "")
         option = click.option(
-            f"{flag}/--no-{flag[2:]}" if field.annotation is bool else flag,
-            # The type of an optional one is a union with None, which stands for "not given".
-            type=get_args(field.annotation)[0] if optional else field.annotation,
-            default=field.default,
-            show_default=field.default not in (None, ""),
+            f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
+            type=kind,
+            default=None,
+            show_default=str(field.default).lower() if shown else False,
             help=field.description,
         )
         command = option(command)
@@ -54,20 +68,36 @@ def _settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="File to write the port to once the worker is ready, and that of the admin service on a "
     "second line; for scripts that use --port 0.",
 )
-def serve(port_file: Path | None, **options: Any) -> None:
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=f"TOML file with any of these settings, called as the options are with _ for -. An option "
+    f"goes before a variable ({PREFIX} and the setting's name), a variable before the file. "
+    f"Default: the file that {CONFIG} names.",
+)
+@click.option(
+    "--show-config",
+    is_flag=True,
+    help="Print all settings, as a file for --config, and where each is from; do not run.",
+)
+def serve(port_file: Path | None, config: Path | None, show_config: bool, **options: Any) -> None:
     """Run a worker.
 
     It answers over gRPC (package twinhead.v1, with health and reflection) until SIGTERM or
     Ctrl-C; then it finishes the work that it has accepted and exits.
     """
+    given = {name: value for name, value in options.items() if value is not None}
     try:
-        settings = WorkerSettings(**options)
-    except ValidationError as error:
-        faults = [f"--{fault.replace('_', '-')}" for fault in describe_faults(error)]
-        raise click.UsageError("\n".join(faults)) from error
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
-    )
+        read = read_settings(given, config)
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from error
+    if show_config:
+        click.echo(read.as_toml(), nl=False)
+        return
+    settings = read.settings
+    set_up(settings.log_format, settings.log_level)
+    # When each counter was made is told by the process's start, too.
+    prometheus_client.disable_created_metrics()
     share_memory()
     try:
         if port_file is not None:
@@ -105,14 +135,17 @@ async def _serve(settings: WorkerSettings, port_file: Path | None) -> bool:
         _staging(port_file).replace(port_file)  # whoever sees the file sees the port in it
     tasks = ", ".join(task.name for task in model.config.tasks)
     logger.info(
-        "ready on %s:%d, admin service on %s:%d: version %s, tasks %s",
+        "ready on %s:%d%s, admin service on %s:%d: version %s, tasks %s",
         settings.host,
         worker.port,
+        " (TLS)" if settings.tls_certificate else "",
         settings.admin_host,
         worker.admin_port,
         model.version,
         tasks,
     )
+    if worker.metrics_port:
+        logger.info("metrics on http://%s:%d/metrics", settings.metrics_host, worker.metrics_port)
     await stop.wait()
     logger.info("draining, at most %.0f s", settings.drain_seconds)
     finished = await worker.drain()

@@ -1,5 +1,7 @@
 """The worker's settings; the descriptions are the help of `twinhead serve`."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -14,8 +16,8 @@ class WorkerSettings(BaseModel):
     )
     host: str = Field(
         default="127.0.0.1",
-        description="Address to listen on. Traffic is not encrypted and callers are not "
-        "authenticated: an address other than loopback lets everyone on that network in.",
+        description="Address to listen on. Another than loopback lets others than this machine in "
+        "and needs TLS, or --allow-plaintext; give callers tokens with --token-file.",
     )
     port: int = Field(
         default=50051, ge=0, le=65535, description="Port to listen on; 0 takes a free one."
@@ -23,7 +25,7 @@ class WorkerSettings(BaseModel):
     admin_host: str = Field(
         default="127.0.0.1",
         description="Address of the admin service, through which new weights come. Another than "
-        "loopback needs --admin-token-file.",
+        "loopback needs --token-file.",
     )
     admin_port: int | None = Field(
         default=None,
@@ -32,10 +34,35 @@ class WorkerSettings(BaseModel):
         description="Port of the admin service; 0 takes a free one. Without it: one above --port, "
         "or a free one with --port 0.",
     )
-    admin_token_file: str = Field(
+    token_file: str = Field(
         default="",
-        description="File with a token that callers of the admin service must know. Without it "
-        "every program on this machine may change the model.",
+        description="File with the bearer tokens that callers may show, one a line, each with its "
+        "scopes after it: `TOKEN infer,read,admin`. Read again when it changes. Without "
+        "it every program that reaches the worker may call it, and change the model.",
+    )
+    anonymous: str = Field(
+        default="",
+        pattern=r"^(|infer|read|infer,read|read,infer)$",
+        description="Scopes of callers without a token when there is a --token-file: `infer`, "
+        "`read` or `infer,read`.",
+    )
+    tls_certificate: str = Field(
+        default="",
+        description="File with the worker's certificate in PEM, and those between it and its root; "
+        "used for both addresses. Read again when it changes.",
+    )
+    tls_key: str = Field(
+        default="", description="File with the private key of --tls-certificate, without password."
+    )
+    tls_client_ca: str = Field(
+        default="",
+        description="File with the roots of callers' certificates (mutual TLS): then only who has "
+        "one of them gets in.",
+    )
+    allow_plaintext: bool = Field(
+        default=False,
+        description="Listen without TLS also where others than this machine can reach it: for "
+        "networks that are trusted, or encrypted themselves.",
     )
     state: str = Field(
         default="",
@@ -177,9 +204,41 @@ class WorkerSettings(BaseModel):
         description="Inference calls and streams at once, over all callers; more fail with "
         "RESOURCE_EXHAUSTED.",
     )
+    stall_seconds: float = Field(
+        default=30.0,
+        ge=1,
+        le=3600,
+        description="Time without a sign of life of the model (an encoder pass, or a probe of one "
+        "sentence when nobody calls) after which health turns NOT_SERVING, until there is one.",
+    )
     drain_seconds: float = Field(
         default=20.0,
         ge=0,
         description="Time to finish accepted work after SIGTERM; what is then left is cut off. "
         "Keep it below the time after which your supervisor kills.",
+    )
+    metrics_host: str = Field(
+        default="127.0.0.1",
+        description="Address of the Prometheus metrics. They hold counts and times and no text, "
+        "and whoever reaches the address may read them.",
+    )
+    metrics_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port of the Prometheus metrics, over HTTP at /metrics; 0 takes a free one. "
+        "Without it there are none.",
+    )
+    traces: bool = Field(
+        default=False,
+        description="Send traces of calls to an OpenTelemetry collector, where OpenTelemetry's own "
+        "variables say (OTEL_EXPORTER_OTLP_ENDPOINT and others). Needs the extra `otel`.",
+    )
+    log_format: Literal["human", "json"] = Field(
+        default="human", description="`human` lines, or a `json` object a line."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info",
+        description="What to log: from `info` also calls that fail (20 a second at most), from "
+        "`debug` every call.",
     )

@@ -4,30 +4,37 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer  # what `health.aio` names, for type checkers
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from twinhead.v1 import inference_service_pb2, model_service_pb2
 from twinhead.v1.inference_service_pb2_grpc import add_InferenceServiceServicer_to_server
 from twinhead.v1.model_service_pb2_grpc import add_ModelServiceServicer_to_server
 
+from .access import Access, TokenFile
 from .admin_listener import AdminListener
 from .batch_queue import BatchQueue
 from .batch_runner import BatchRunner
+from .daemon_thread import in_daemon_thread
+from .gate import Gate
+from .health import Health
 from .inference_service import InferenceService
-from .listen import bind
+from .listen import bind, read_certificates
 from .live_model import LiveModel, Serving
-from .malformed import MalformedRequests
+from .metrics import Metrics, counter, gauge, info
 from .model_service import ModelService
 from .settings import WorkerSettings
+from .watchdog import Watchdog
 
 if TYPE_CHECKING:  # they import torch, and the worker listens before that is there
+    from prometheus_client.core import Metric
+
     from .model_versions import ModelVersions
+    from .traces import Traces
     from .version_store import VersionStore
 
 logger = logging.getLogger(__name__)
@@ -52,8 +59,16 @@ class Worker:
         self._settings = settings
         self.port = 0
         """The port it listens on, once started."""
+        self.metrics_port = 0
+        """The port of its metrics, once started; 0 for none."""
         self._serving = Serving()
-        self._health = HealthServicer()
+        self._health = Health(_SERVICES)
+        self._ready = False
+        self.metrics = Metrics()
+        """What it counts and times."""
+        self._traces: Traces | None = None
+        self._gate: Gate | None = None
+        self._stop_metrics: Callable[[], None] | None = None
         self._queue: BatchQueue | None = None
         self._runner: BatchRunner | None = None
         self._inference: InferenceService | None = None
@@ -81,15 +96,61 @@ class Worker:
             The model that is live.
 
         Raises:
-            ListenError: an address is taken or not ours.
+            ListenError: an address is taken, not ours, or open to more than it should be.
+            ValueError: the token file or a TLS file is no good.
             Exception: what `load` raises; the worker is then stopped.
         """
         settings = self._settings
-        self._queue = BatchQueue(settings.queue_tokens)
-        self._inference = InferenceService(self._serving, self._queue, settings)
+        server, admin, queue = self._listen(settings)
+        await server.start()
+        try:
+            self._store = await asyncio.to_thread(_open_store, settings)
+            model = await asyncio.to_thread(load, settings, self._store)
+        except BaseException:
+            await server.stop(None)
+            await admin.stop(None)
+            self._end_eyes()
+            raise
+        default_budget = CPU_TOKEN_BUDGET if model.engine.device == "cpu" else _GPU_TOKEN_BUDGET
+        self._runner = BatchRunner(
+            queue, self.metrics, settings.token_budget or default_budget, model.engine.streams
+        )
+        self._runner.start()
+        self._serving.publish(model)
+        await self._start_versions(model, queue, admin)
+        self._set_ready(True)
+        watchdog = Watchdog(self._serving, queue, self._runner, settings.stall_seconds)
+        self._in_background(watchdog.follow(self._set_ready))
+        return self._serving.model()
+
+    def _listen(
+        self, settings: WorkerSettings
+    ) -> tuple[grpc.aio.Server, AdminListener, BatchQueue]:
+        """Take the addresses, and put together what answers on the first of them."""
+        certificates = read_certificates(settings)
+        tokens = TokenFile(Path(settings.token_file)) if settings.token_file else None
+        access = Access(tokens, filter(None, settings.anonymous.split(",")))
+        if settings.traces:
+            from .traces import Traces  # an extra
+
+            self._traces = Traces()
+        queue = self._queue = BatchQueue(settings.queue_tokens)
+        self._inference = InferenceService(
+            self._serving, queue, settings, self.metrics, self._traces
+        )
+        self._gate = Gate(
+            access,
+            settings.concurrent_calls,
+            self.metrics,
+            self._traces,
+            queue.check_room,
+        )
         server = grpc.aio.server(
-            interceptors=[MalformedRequests()],
+            interceptors=[self._gate],
             options=[
+                # Those beyond wait on the caller's side; with room for our own word that it is
+                # full, and for health checks.
+                ("grpc.max_concurrent_streams", 2 * settings.concurrent_calls + 100),
                 ("grpc.max_receive_message_length", settings.request_bytes),
                 ("grpc.max_send_message_length", -1),  # bounded by what a request may hold
                 # Clients ping every 30 s to notice a dead peer; gRPC would hang up on that.
@@ -97,6 +158,8 @@ class Worker:
                 # A caller whose machine is gone holds its call for no longer than this.
                 ("grpc.keepalive_time_ms", 60_000),
                 ("grpc.keepalive_timeout_ms", 20_000),
+                # Nor does one who connects and says nothing (two minutes by default).
+                ("grpc.server_handshake_timeout_ms", 20_000),
                 ("grpc.so_reuseport", 0),  # a second worker on the port fails instead of sharing it
             ],
         )
@@ -107,26 +170,15 @@ class Worker:
         reflection.enable_server_reflection(
             [*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], server
         )
-        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
-        self.port = bind(server, settings.host, settings.port, "--port")
-        self._admin = AdminListener(settings)
-        await server.start()
-        try:
-            self._store = await asyncio.to_thread(_open_store, settings)
-            model = await asyncio.to_thread(load, settings, self._store)
-        except BaseException:
-            await server.stop(None)
-            await self._admin.stop(None)
-            raise
-        default_budget = CPU_TOKEN_BUDGET if model.engine.device == "cpu" else _GPU_TOKEN_BUDGET
-        self._runner = BatchRunner(
-            self._queue, settings.token_budget or default_budget, model.engine.streams
-        )
-        self._runner.start()
-        self._serving.publish(model)
-        await self._start_versions(model, self._queue, self._admin)
-        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
-        return self._serving.model()
+        self.port = bind(server, settings.host, settings.port, "--port", certificates)
+        admin = AdminListener(settings, access, certificates, self.metrics, self._traces)
+        self._admin = admin
+        self.metrics.ask(self._present)
+        if settings.metrics_port is not None:
+            self.metrics_port, self._stop_metrics = self.metrics.serve(
+                settings.metrics_host, settings.metrics_port
+            )
+        return server, admin, queue
 
     async def _start_versions(
         self, model: LiveModel, queue: BatchQueue, admin: AdminListener
@@ -169,14 +221,15 @@ class Worker:
         Returns:
             Whether all accepted work was finished within the drain time.
         """
-        if self._server is None or self._queue is None or self._inference is None:
+        if self._server is None or self._queue is None or self._gate is None:
             return True
         deadline = time.monotonic() + self._settings.drain_seconds
         # Health first: those who watch it turn away at once.
-        await self._health.enter_graceful_shutdown()
+        self._health.drain()
         self._serving.drain()
+        self._ready = False
         # Not by the server's own grace: health watchers would hold it for all of the drain time.
-        finished = await self._inference.idle(self._settings.drain_seconds)
+        finished = await self._gate.inference.idle(self._settings.drain_seconds)
         for task in list(self._background):
             task.cancel()
         if self._admin is not None:
@@ -186,16 +239,55 @@ class Worker:
         if self._runner is not None and finished:
             # A pass may still run for callers who have left.
             await asyncio.to_thread(self._runner.join, deadline - time.monotonic())
-        self._inference.close()
+        if self._inference is not None:
+            self._inference.close()
         if self._versions is not None:
             await self._versions.close(_CLOSE_SECONDS)
         if self._store is not None:
             self._store.close()
+        with contextlib.suppress(TimeoutError):  # a collector of traces may not answer
+            await asyncio.wait_for(in_daemon_thread(self._end_eyes), _CLOSE_SECONDS)
         return finished
 
-    async def _set_health(self, status: "health_pb2.HealthCheckResponse.ServingStatus") -> None:
-        for service in ("", *_SERVICES):
-            await self._health.set(service, status)
+    def _set_ready(self, ready: bool) -> None:
+        self._ready = ready and not self._serving.draining.is_set()
+        self._health.set(serving=ready)
+
+    def _present(self) -> "Iterator[Metric]":
+        """Figures of the present; asked for from the metrics' own thread, too."""
+        yield gauge("ready", "1 when the model answers and the worker serves.", self._ready)
+        yield gauge(
+            "calls",
+            "Inference calls and streams that are open.",
+            self._gate.inference.count if self._gate else 0,
+        )
+        yield gauge("queue_tokens", "Tokens that wait.", self._queue.tokens if self._queue else 0)
+        yield gauge("queue_limit_tokens", "Tokens that may wait.", self._settings.queue_tokens)
+        yield gauge(
+            "unread_answer_bytes",
+            "Bytes of answers on streams that their callers have not taken.",
+            self._inference.unread_bytes if self._inference else 0,
+        )
+        yield counter("swaps", "Versions that went live after the first.", self._serving.swaps)
+        live = self._serving.live
+        if live is not None:
+            yield info(
+                "model",
+                "The live model.",
+                {
+                    "version": live.version,
+                    "encoder": live.config.encoder,
+                    "engine": live.engine.name,
+                    "precision": live.engine.precision,
+                    "device": live.engine.device,
+                },
+            )
+
+    def _end_eyes(self) -> None:
+        if self._stop_metrics is not None:
+            self._stop_metrics()
+        if self._traces is not None:
+            self._traces.close()
 
 
 def _open_store(settings: WorkerSettings) -> "VersionStore | None":

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import one_thread  # noqa: F401 (before whatever imports torch)
@@ -36,7 +36,13 @@ def pytest_collection_finish() -> None:
 class WorkerProcess:
     """`twinhead serve` in a process of its own, on a free port."""
 
-    def __init__(self, folder: Path, *options: str, port: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        port: int = 0,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.log = folder / f"worker-{time.monotonic_ns()}.log"
         port_file = folder / f"port-{time.monotonic_ns()}"
         # The admin service's own default is the port after `port`, which may be anybody's.
@@ -46,7 +52,7 @@ class WorkerProcess:
                 [*TWINHEAD, "serve", *ports, *options],
                 stdout=stream,
                 stderr=stream,
-                env={**os.environ, "HF_HUB_OFFLINE": "1"},
+                env={**os.environ, "HF_HUB_OFFLINE": "1", **(environment or {})},
             )
         deadline = time.monotonic() + START_SECONDS
         while not port_file.exists():
@@ -74,8 +80,10 @@ def start_worker(tmp_path: Path) -> Iterator[Callable[..., WorkerProcess]]:
     """Start worker processes that end with the test."""
     started: list[WorkerProcess] = []
 
-    def start(*options: str, port: int = 0) -> WorkerProcess:
-        worker = WorkerProcess(tmp_path, *options, port=port)
+    def start(
+        *options: str, port: int = 0, environment: Mapping[str, str] | None = None
+    ) -> WorkerProcess:
+        worker = WorkerProcess(tmp_path, *options, port=port, environment=environment)
         started.append(worker)
         return worker
 
@@ -102,7 +110,7 @@ class DebugWorker:
     """A worker in a thread of this process, with the debug model: its engine can be watched."""
 
     def __init__(self, load=lambda *_: debug_model(), **settings: object) -> None:
-        self.settings = WorkerSettings(port=0, **settings)
+        self.settings = WorkerSettings(**{"port": 0, "admin_port": 0} | settings)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()

@@ -123,8 +123,8 @@ def admin(worker) -> Iterator[AdminClient]:
         yield client
 
 
-def live_version(worker: DebugWorker) -> str:
-    with Client(worker.target) as client:
+def live_version(worker: DebugWorker, token: str = "") -> str:
+    with Client(worker.target, token=token) as client:
         return client.model().version
 
 
@@ -348,16 +348,89 @@ def test_versions_that_are_not_kept(admin):
         admin.activate("nothing")
 
 
+# How the worker does.
+
+
+def test_a_worker_that_has_done_nothing_tells_so(start, first):
+    worker = start(stall_seconds=3600)
+    with AdminClient(worker.admin_target) as admin:
+        status, versions = admin.status(), admin.versions()
+    assert status.ready
+    assert status.model_version == first.version
+    assert (status.started, status.release) == (versions.started, versions.worker_release)
+    assert status.engine == versions.engine
+    assert status.started.tzinfo is not None
+    assert status.resident_bytes > 1 << 20
+    assert status.queue_limit_tokens == worker.settings.queue_tokens
+    assert (status.calls, status.queue_tokens, status.sentences, status.tokens) == (0, 0, 0, 0)
+    assert (status.padded_tokens, status.passes, status.swaps) == (0, 0, 0)
+    assert (status.failures, status.latencies) == ({}, {})
+
+
+def test_what_a_worker_has_done_is_counted(start, second):
+    worker = start(stall_seconds=3600)
+    with AdminClient(worker.admin_target) as admin, Client(worker.target) as client:
+        # As long as each other, so nothing is padded.
+        lengths = [status.tokens for status in client.infer(["the fox", "the fox"]).statuses]
+        client.infer(["the fox", ""])
+        found = list(client.infer_stream([["a"], [], ["the"]], in_flight=1))
+        assert [isinstance(each, InvalidRequestError) for each in found] == [False, True, False]
+        before = admin.status()
+        push(admin, second)
+        after = admin.status()
+    assert before.sentences == 6
+    assert before.passes == 4
+    assert before.tokens == sum(lengths) + lengths[0] + 2 * 3
+    assert before.padded_tokens >= before.tokens
+    assert before.failures == {"INVALID_REQUEST": 1}
+    assert {name: each.count for name, each in before.latencies.items()} == {
+        "interactive": 2,
+        "bulk": 2,
+    }
+    assert before.latencies["bulk"].quantile(1.0) > 0
+    assert (before.swaps, after.swaps) == (0, 1)
+    assert after.model_version == second.version
+    # Probes of a version are passes, and nobody's sentences.
+    assert after.passes > before.passes
+    assert after.sentences == before.sentences
+    assert after.started == before.started
+
+
+def test_nobody_tells_how_it_does(worker):
+    with AdminClient("localhost:1") as admin:
+        with pytest.raises(WorkerUnavailableError, match="no worker answers at localhost:1"):
+            admin.status()
+    with AdminClient(worker.target) as admin:
+        with pytest.raises(WorkerFailedError, match="no Twinhead worker"):
+            admin.status()
+    worker.drain()
+    with AdminClient(worker.admin_target) as admin:
+        with pytest.raises(WorkerUnavailableError):
+            admin.status()
+
+
 # Who may call, and whom.
+
+
+@pytest.mark.parametrize(("scope", "allowed"), [("read", True), ("admin", True), ("infer", False)])
+def test_who_may_know_how_it_does(start, tmp_path, scope, allowed):
+    (tmp_path / "tokens").write_text(f"{TOKEN} {scope}\n")
+    worker = start(token_file=str(tmp_path / "tokens"))
+    with AdminClient(worker.admin_target, token=TOKEN) as admin:
+        if allowed:
+            assert admin.status().ready
+        else:
+            with pytest.raises(AccessDeniedError, match="scope admin or read"):
+                admin.status()
 
 
 @pytest.mark.parametrize("token", ["", "another-token-than-that"])
 def test_without_the_right_token_nothing_is_told_or_done(start, tmp_path, first, second, token):
-    (tmp_path / "token").write_text(TOKEN + "\n")
-    worker = start(admin_token_file=str(tmp_path / "token"))
+    (tmp_path / "token").write_text(f"{TOKEN} infer,read,admin\n")
+    worker = start(token_file=str(tmp_path / "token"))
     wrong = "not the right one" if token else "a token is needed"
     with AdminClient(worker.admin_target, token=token) as admin:
-        for call in (admin.versions, admin.activate, lambda: push(admin, second)):
+        for call in (admin.versions, admin.status, admin.activate, lambda: push(admin, second)):
             with pytest.raises(AccessDeniedError, match=wrong):
                 call()
     with AdminClient(worker.admin_target, token=TOKEN) as admin:

@@ -12,8 +12,10 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
+from twinhead.server.access import Access
 from twinhead.server.admin_listener import AdminListener
 from twinhead.server.listen import ListenError
+from twinhead.server.metrics import Metrics
 from twinhead.server.settings import WorkerSettings
 from twinhead.server.worker import Worker
 from twinhead.v1 import inference_service_pb2
@@ -24,10 +26,10 @@ from twinhead.v1.model_admin_service_pb2_grpc import ModelAdminServiceStub
 SERVICE = "twinhead.v1.ModelAdminService"
 TOKEN = "correct-horse-battery-staple"
 RIGHT = [("authorization", f"Bearer {TOKEN}")]
+OTHER_CASE = [("authorization", f"bearer {TOKEN}")]  # names of schemes have no case
 WRONG = [
     [("authorization", f"Bearer {TOKEN}x")],
     [("authorization", f"Bearer {TOKEN[:-1]}")],
-    [("authorization", f"bearer {TOKEN}")],
     [("authorization", f"Basic {TOKEN}")],
     [("authorization", TOKEN)],
     [("authorization", "Bearer ")],
@@ -39,14 +41,14 @@ MISSING = [[], [("token", TOKEN)], [("authorization-bin", f"Bearer {TOKEN}".enco
 @pytest.fixture
 def token_file(tmp_path):
     file = tmp_path / "token"
-    file.write_text(f"{TOKEN}\n")
+    file.write_text(f"{TOKEN} infer,read,admin\n")
     return str(file)
 
 
 @pytest.fixture
 def guarded(start_debug_worker, token_file):
     """A worker that asks for the token."""
-    return start_debug_worker(admin_token_file=token_file)
+    return start_debug_worker(token_file=token_file)
 
 
 # --- each method, with some metadata: what it answers, or its status
@@ -101,7 +103,8 @@ def reflect(channel, metadata):
     return {service.name for service in answer.list_services_response.service}
 
 
-METHODS = [list_versions, activate, push, health, watch_health, reflect]
+GUARDED = [list_versions, activate, push, reflect]
+METHODS = [*GUARDED, health, watch_health]
 
 
 def refusal(call, channel, metadata=()):
@@ -133,9 +136,18 @@ def test_whoever_knows_the_token_gets_in(guarded):
     with grpc.insecure_channel(guarded.admin_target) as channel:
         for method in METHODS:
             assert_answered(method, channel, RIGHT)
+            assert_answered(method, channel, OTHER_CASE)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [health, watch_health])
+def test_health_needs_no_token(guarded, method):
+    # An orchestrator's probes cannot carry one.
+    with grpc.insecure_channel(guarded.admin_target) as channel:
+        for metadata in (*WRONG, *MISSING):
+            assert_answered(method, channel, metadata)
+
+
+@pytest.mark.parametrize("method", GUARDED)
 def test_nobody_else_does(guarded, method):
     with grpc.insecure_channel(guarded.admin_target) as channel:
         for metadata, text in (
@@ -266,7 +278,8 @@ async def listen():
     made = []
 
     def make(**settings) -> AdminListener:
-        made.append(AdminListener(WorkerSettings(**{"port": 0, **settings})))
+        checked = WorkerSettings(**{"port": 0, **settings})
+        made.append(AdminListener(checked, Access(None), None, Metrics()))
         return made[-1]
 
     yield make
@@ -318,19 +331,19 @@ async def test_a_worker_whose_admin_port_is_taken_does_not_start(listen):
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "[::]", "192.0.2.1", "worker.example.org"])
 async def test_others_than_this_machine_need_a_token(listen, host):
-    with pytest.raises(ListenError, match=r"--admin-token-file$") as caught:
+    with pytest.raises(ListenError, match=r"--token-file$") as caught:
         listen(admin_host=host)
     assert f"--admin-host {host} lets others" in str(caught.value)
 
 
 async def test_with_a_token_it_may_be_any_address(listen, token_file):
-    assert listen(admin_host="0.0.0.0", admin_token_file=token_file).port > 0
+    assert listen(admin_host="0.0.0.0", token_file=token_file).port > 0
 
 
-async def test_a_token_file_that_is_no_good(listen, tmp_path):
+async def test_a_token_file_that_is_no_good(tmp_path):
     # Not silently without a token.
-    with pytest.raises(ValueError, match="cannot be read"):
-        listen(admin_token_file=str(tmp_path / "missing"))
-    (tmp_path / "empty").touch()
-    with pytest.raises(ValueError, match="must be 16 or more"):
-        listen(admin_token_file=str(tmp_path / "empty"))
+    for name, said in (("missing", "cannot be read"), ("empty", "holds no token")):
+        (tmp_path / "empty").touch()
+        worker = Worker(WorkerSettings(port=0, token_file=str(tmp_path / name)))
+        with pytest.raises(ValueError, match=said):
+            await worker.start(lambda *_: debug_model())

@@ -1,13 +1,16 @@
 """The admin service over a real port: what it is sent in the wrong order, too late, or twice."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
 import pytest
 import swapped
+from conftest import wait_until
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_status import rpc_status
+from test_inference_service import Gate
 from twinhead.client import (
     AdminClient,
     Client,
@@ -17,6 +20,7 @@ from twinhead.client import (
     WorkerUnavailableError,
 )
 from twinhead.server import admin_service
+from twinhead.server.metrics import SECONDS
 from twinhead.v1 import model_admin_service_pb2 as pb
 from twinhead.v1.model_admin_service_pb2_grpc import ModelAdminServiceStub
 
@@ -259,6 +263,65 @@ def test_the_list_and_what_can_be_activated(worker, base):
         with pytest.raises(UnknownVersionError, match="is not kept"):
             admin.activate("f" * 16)
         assert admin.activate(base.version) == (base.version, base.version)
+
+
+def test_the_status_is_of_the_moment_it_is_asked_for(start_debug_worker):
+    worker = start_debug_worker(stall_seconds=3600, queue_tokens=100)
+    gate = Gate(worker.engine)
+    with (
+        grpc.insecure_channel(worker.admin_target) as channel,
+        Client(worker.target) as client,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        stub = ModelAdminServiceStub(channel)
+        calls = [pool.submit(client.infer, ["w1"])]
+        gate.entered.wait(30)
+        calls.append(pool.submit(client.infer, ["w1 w2"]))
+        wait_until(lambda: worker.worker._queue.tokens == 4)
+        during = stub.GetStatus(pb.GetStatusRequest())
+        gate.open.set()
+        for call in calls:
+            call.result(30)
+        wait_until(lambda: stub.GetStatus(pb.GetStatusRequest()).calls == 0)
+        after = stub.GetStatus(pb.GetStatusRequest())
+    assert (during.model_version, during.ready) == ("debug0", True)
+    assert (during.calls, during.queue_tokens, during.queue_limit_tokens) == (2, 4, 100)
+    assert (during.sentences, during.tokens, during.passes) == (0, 0, 0)
+    assert (after.queue_tokens, after.sentences, after.tokens, after.passes) == (0, 2, 7, 2)
+    assert during.started == after.started
+
+
+def test_times_are_counted_in_buckets_one_by_one(start_debug_worker):
+    worker = start_debug_worker(stall_seconds=3600)
+    with (
+        grpc.insecure_channel(worker.admin_target) as channel,
+        Client(worker.target) as client,
+    ):
+        for _ in range(3):
+            client.infer(["w1"])
+        worker.engine.seconds_per_pass = 0.3
+        client.infer(["w1"])
+        latencies = ModelAdminServiceStub(channel).GetStatus(pb.GetStatusRequest()).latencies
+    assert list(latencies) == ["interactive"]
+    found = latencies["interactive"]
+    assert list(found.at_most_seconds) == list(SECONDS)
+    assert len(found.batches) == len(SECONDS) + 1
+    assert sum(found.batches) == 4
+    # The last took 0.3 s at least, and is in a bucket beyond that alone.
+    beyond = sum(found.batches[SECONDS.index(0.25) + 1 :])
+    assert 1 <= beyond <= 4
+    assert found.batches[-1] == 0
+
+
+def test_the_status_says_when_the_model_does_not_answer(start_debug_worker):
+    worker = start_debug_worker(stall_seconds=1)
+    gate = Gate(worker.engine)
+    with grpc.insecure_channel(worker.admin_target) as channel:
+        stub = ModelAdminServiceStub(channel)
+        assert stub.GetStatus(pb.GetStatusRequest()).ready
+        wait_until(lambda: not stub.GetStatus(pb.GetStatusRequest()).ready)
+        gate.open.set()
+        wait_until(lambda: stub.GetStatus(pb.GetStatusRequest()).ready)
 
 
 def test_drift_limits_reach_the_gate(worker, base):

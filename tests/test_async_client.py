@@ -4,7 +4,8 @@ import asyncio
 
 import numpy as np
 import pytest
-from test_client import swap
+from debug_model import expected_embedding
+from test_client import recording, swap, tries_in_vain
 from twinhead.client import (
     AsyncClient,
     Client,
@@ -51,7 +52,7 @@ async def test_a_stream_that_is_left_early_ends(debug_worker):
         async for _ in stream:
             break
         await stream.aclose()
-    assert debug_worker.run(debug_worker.worker._inference.idle(20))
+    assert debug_worker.run(debug_worker.worker._gate.inference.idle(20))
 
 
 async def test_errors_are_the_same(debug_worker):
@@ -64,6 +65,52 @@ async def test_errors_are_the_same(debug_worker):
     async with AsyncClient("localhost:1") as client:
         with pytest.raises(WorkerUnavailableError):
             await client.model()
+
+
+@pytest.mark.parametrize("reached_by", ["infer", "model"])
+async def test_a_call_waits_for_a_worker_that_went_away(
+    start_debug_worker, monkeypatch, reached_by
+):
+    tried = tries_in_vain(monkeypatch)
+    first = start_debug_worker()
+    async with AsyncClient(first.target) as client:
+        await (client.infer(["w1"]) if reached_by == "infer" else client.model())
+        await asyncio.to_thread(first.drain)
+        waiting = asyncio.create_task(client.infer(["w7"]))
+        assert await asyncio.to_thread(tried.wait, 60)
+        assert not waiting.done()
+        await asyncio.to_thread(start_debug_worker, port=first.worker.port)
+        np.testing.assert_allclose(
+            (await waiting).embeddings, [expected_embedding("w7")], rtol=2e-5
+        )
+
+
+async def test_a_call_does_not_wait_for_a_worker_that_was_never_there():
+    async with AsyncClient("localhost:1", timeout=None) as client:
+        # It would not end.
+        with pytest.raises(WorkerUnavailableError, match="twinhead serve"):
+            await client.infer(["Hm."], reconnect_seconds=1e9)
+
+
+async def test_a_call_gives_up_when_the_worker_stays_away(start_debug_worker):
+    worker = start_debug_worker()
+    async with AsyncClient(worker.target, timeout=None) as client:
+        await client.infer(["w1"])
+        await asyncio.to_thread(worker.drain)
+        for seconds in (0, 0.5):
+            with pytest.raises(WorkerUnavailableError):
+                await client.infer(["w1"], reconnect_seconds=seconds)
+
+
+async def test_the_id_of_a_call_goes_with_it():
+    with recording(unavailable=1) as (target, seen):
+        async with AsyncClient(target, token="a-token") as client:
+            await client.infer(["Hm."], request_id="mine")
+            await client.infer(["Hm."])
+            with pytest.raises(ValueError, match="128 printable ASCII characters"):
+                await client.infer(["Hm."], request_id="not mine")
+    assert [each.get("x-request-id") for each in seen] == ["mine", "mine", None]
+    assert [each["authorization"] for each in seen] == ["Bearer a-token"] * 3
 
 
 async def test_watching_tells_the_live_model_and_then_each_swap(debug_worker):

@@ -165,6 +165,39 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back():
     assert queue.tokens == 10
 
 
+async def test_a_queue_that_was_full_looks_at_jobs_again_when_there_is_room_for_some():
+    queue = BatchQueue(1000)
+    jobs = [job_of(10) for _ in range(100)]
+    for job in jobs:
+        queue.put(job)
+    with pytest.raises(QueueFullError):
+        queue.check_room()
+    for job in jobs[:4]:
+        queue.discard(job)
+    with pytest.raises(QueueFullError):  # one would fit, and the next ten would not
+        queue.check_room()
+    queue.discard(jobs[4])
+    queue.check_room()
+    queue.put(job_of(10))
+    queue.check_room()
+
+
+async def test_room_is_kept_for_what_is_being_tokenised():
+    queue = BatchQueue(100)
+    with queue.expecting(300):  # into an empty queue whatever it is
+        with pytest.raises(QueueFullError), queue.expecting(1):
+            pass
+        with pytest.raises(QueueFullError):
+            queue.check_room()
+    with queue.expecting(60):
+        with pytest.raises(QueueFullError), queue.expecting(50):
+            pass
+        with queue.expecting(40):
+            pass
+    queue.check_room()
+    assert queue.tokens == 0
+
+
 async def test_a_job_larger_than_the_bound_gets_into_an_empty_queue():
     queue = BatchQueue(10)
     queue.put(job_of(30, 30))

@@ -8,6 +8,7 @@ from debug_model import debug_model, expected_embedding
 from twinhead.server.batch_queue import BatchQueue
 from twinhead.server.batch_runner import BatchRunner
 from twinhead.server.job import Job
+from twinhead.server.metrics import Metrics
 from twinhead.server.request_check import EmbeddingPlan, RequestPlan
 from twinhead.v1 import inference_service_pb2 as pb
 
@@ -31,7 +32,7 @@ async def test_accepted_work_is_finished_before_the_end():
     for job in jobs:
         queue.put(job)
     queue.close()
-    runner = BatchRunner(queue, token_budget=12)
+    runner = BatchRunner(queue, Metrics(), token_budget=12)
     runner.start()
     await asyncio.gather(*(job.wait() for job in jobs))
     await asyncio.to_thread(runner.join, 30)
@@ -47,7 +48,7 @@ async def test_a_sentence_that_breaks_a_shared_pass_breaks_only_its_own_job():
     for job in jobs:
         queue.put(job)
     queue.close()
-    runner = BatchRunner(queue, token_budget=100)
+    runner = BatchRunner(queue, Metrics(), token_budget=100)
     runner.start()
     await jobs[0].wait()
     with pytest.raises(RuntimeError):
@@ -68,7 +69,7 @@ async def test_a_pass_that_raises_fails_its_callers_and_nobody_else(error, monke
         return encode(ids, tasks, **options)
 
     monkeypatch.setattr(model.engine, "encode", failing)
-    runner = BatchRunner(queue, token_budget=5)
+    runner = BatchRunner(queue, Metrics(), token_budget=5)
     runner.start()
     jobs = [job_of(model, text) for text in ("w1", "w1 w2 w3", "w2")]
     for job in jobs:

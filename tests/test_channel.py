@@ -1,11 +1,25 @@
-"""Retries are gRPC's own, by the service config."""
+"""How the clients connect: with whose credentials, with which roots, and how often they try."""
 
 import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
-from twinhead.client import Client
-from twinhead.client.channel import OPTIONS
+import pytest
+import trustme
+from twinhead.client import (
+    AdminClient,
+    AsyncClient,
+    Client,
+    FileError,
+    Tls,
+    TwinheadError,
+    WorkerTimeoutError,
+    WorkerUnavailableError,
+)
+from twinhead.client.channel import OPTIONS, Access
 from twinhead.v1 import inference_service_pb2 as pb
 from twinhead.v1.inference_service_pb2_grpc import (
     InferenceServiceServicer,
@@ -39,3 +53,91 @@ def test_a_call_is_repeated_until_the_worker_is_there():
 def test_the_service_config_is_valid_json_with_a_policy():
     (config,) = [json.loads(value) for name, value in OPTIONS if name == "grpc.service_config"]
     assert config["methodConfig"][0]["retryPolicy"]["maxAttempts"] == 5
+
+
+# --- what lets a caller in
+
+
+def test_the_token_goes_with_each_call_and_nothing_without_one():
+    assert Access("abc").metadata == [("authorization", "Bearer abc")]
+    assert Access().metadata == []
+
+
+def test_a_token_is_never_shown():
+    access = Access("correct-horse", Tls(ca=Path("ca.pem")))
+    for text in (repr(access), str(access), f"{access}"):
+        assert "correct-horse" not in text
+        assert "ca.pem" in text
+
+
+def test_nobody_changes_what_lets_one_in():
+    with pytest.raises(AttributeError):
+        Access("abc").token = "def"
+    with pytest.raises(AttributeError):
+        Tls().ca = Path("ca.pem")
+
+
+# --- TLS files
+
+
+@pytest.fixture
+def tls(tmp_path) -> Tls:
+    """Files of a caller."""
+    ca = trustme.CA()
+    mine = ca.issue_cert("caller")
+    files = Tls(tmp_path / "ca.pem", tmp_path / "caller.pem", tmp_path / "caller.key")
+    ca.cert_pem.write_to_path(files.ca)
+    mine.cert_chain_pems[0].write_to_path(files.certificate)
+    mine.private_key_pem.write_to_path(files.key)
+    return files
+
+
+@pytest.mark.parametrize("make", [Client, AsyncClient, AdminClient])
+@pytest.mark.parametrize("name", ["ca", "certificate", "key"])
+async def test_a_file_that_is_not_there_is_told_at_once(tls, make, name):
+    file = getattr(tls, name)
+    file.unlink()
+    with pytest.raises(FileError, match=f"^the TLS file {file} cannot be read: .*No such file"):
+        make("localhost:1", tls=tls)
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(FileError, match=f"^the TLS file {tmp_path} cannot be read: .*directory"):
+        Client("localhost:1", tls=Tls(ca=tmp_path))
+
+
+async def test_files_that_are_there_make_a_connection(tls):
+    for each in (Tls(), Tls(ca=tls.ca), tls):
+        Access(tls=each).channel("localhost:1").close()
+        await Access(tls=each).aio_channel("localhost:1").close()
+
+
+@pytest.mark.parametrize("name", ["certificate", "key"])
+def test_half_a_pair_is_told(tls, name):
+    # In a process of its own: gRPC ends the one that it is in.
+    script = f"""
+from pathlib import Path
+from twinhead.client import Client, Tls
+try:
+    with Client("localhost:1", tls=Tls({name}=Path({str(getattr(tls, name))!r})), timeout=1) as c:
+        c.model()
+except Exception as error:
+    print(type(error).__name__)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() in ("ValueError", "FileError")
+
+
+@pytest.mark.parametrize("name", ["ca", "certificate", "key"])
+def test_a_file_that_holds_no_pem_is_told(tls, name):
+    file = getattr(tls, name)
+    file.write_text("garbage")
+    with pytest.raises(TwinheadError) as caught:
+        with Client("localhost:1", tls=tls, timeout=1) as client:
+            client.model()
+    # Not that nobody answers: that would be looked for in another place.
+    assert not isinstance(caught.value, WorkerTimeoutError | WorkerUnavailableError)
+    assert str(file) in str(caught.value)

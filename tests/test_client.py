@@ -2,6 +2,9 @@
 
 import http.server
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import grpc
 import numpy as np
@@ -17,6 +20,12 @@ from twinhead.client import (
     WorkerFailedError,
     WorkerTimeoutError,
     WorkerUnavailableError,
+)
+from twinhead.client.patience import Patience
+from twinhead.v1 import inference_service_pb2 as pb
+from twinhead.v1.inference_service_pb2_grpc import (
+    InferenceServiceServicer,
+    add_InferenceServiceServicer_to_server,
 )
 
 
@@ -104,8 +113,6 @@ def test_something_else_listens():
 
 
 def test_another_grpc_server_is_no_worker():
-    from concurrent.futures import ThreadPoolExecutor
-
     server = grpc.server(ThreadPoolExecutor(2))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
@@ -224,7 +231,7 @@ def test_a_stream_that_is_left_early_ends(debug_worker):
         next(stream)
         stream.close()
         assert len(client.infer(["w2"])) == 1
-    assert debug_worker.run(debug_worker.worker._inference.idle(20))
+    assert debug_worker.run(debug_worker.worker._gate.inference.idle(20))
 
 
 def test_a_stream_survives_a_worker_that_is_killed_and_replaced(start_worker):
@@ -253,6 +260,123 @@ def test_a_stream_gives_up_when_the_worker_stays_away(start_worker):
         with pytest.raises(WorkerUnavailableError):
             for _ in stream:
                 pass
+
+
+# Calls that outlive a worker.
+
+
+def tries_in_vain(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set when a call has found no worker, and decides whether to try again."""
+    event = threading.Event()
+    decide = Patience.waits_for
+
+    def waits_for(self: Patience, failure: TwinheadError) -> bool:
+        event.set()
+        return decide(self, failure)
+
+    monkeypatch.setattr(Patience, "waits_for", waits_for)
+    return event
+
+
+@pytest.mark.parametrize("reached_by", ["infer", "model"])
+def test_a_call_waits_for_a_worker_that_went_away(start_debug_worker, monkeypatch, reached_by):
+    tried = tries_in_vain(monkeypatch)
+    first = start_debug_worker()
+    with Client(first.target) as client, ThreadPoolExecutor(1) as pool:
+        if reached_by == "infer":
+            client.infer(["w1"])
+        else:
+            client.model()
+        first.drain()
+        waiting = pool.submit(client.infer, ["w7"], timeout=None)
+        assert tried.wait(60)
+        assert not waiting.done()
+        start_debug_worker(port=first.worker.port)
+        check([["w7"]], [waiting.result(60)])
+
+
+def test_a_call_does_not_wait_for_a_worker_that_was_never_there():
+    with Client("localhost:1", timeout=None) as client:
+        # It would not end.
+        with pytest.raises(WorkerUnavailableError, match="twinhead serve"):
+            client.infer(["Hm."], reconnect_seconds=1e9)
+
+
+def test_a_call_gives_up_when_the_worker_stays_away(start_debug_worker):
+    worker = start_debug_worker()
+    with Client(worker.target, timeout=None) as client:
+        client.infer(["w1"])
+        worker.drain()
+        for seconds in (0, 0.5):
+            with pytest.raises(WorkerUnavailableError):
+                client.infer(["w1"], reconnect_seconds=seconds)
+
+
+def test_a_call_that_waits_ends_with_its_time(start_debug_worker):
+    worker = start_debug_worker()
+    with Client(worker.target) as client:
+        client.infer(["w1"])
+        worker.drain()
+        with pytest.raises((WorkerUnavailableError, WorkerTimeoutError)):
+            client.infer(["w1"], timeout=1.0, reconnect_seconds=1e9)
+
+
+def test_only_a_worker_that_is_away_is_waited_for(debug_worker):
+    debug_worker.engine.fail_on = "w13"
+    with Client(debug_worker.target, timeout=None) as client:
+        client.infer(["w1"])
+        for sentences, error in ((["w13"], WorkerFailedError), ([], InvalidRequestError)):
+            with pytest.raises(error):
+                client.infer(sentences, reconnect_seconds=1e9)
+
+
+# Ids of calls.
+
+
+@contextmanager
+def recording(unavailable: int = 0) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """Something that answers calls, the first of them so that they are repeated; its headers."""
+    seen: list[dict[str, str]] = []
+
+    class Recording(InferenceServiceServicer):
+        def Infer(self, request, context):
+            seen.append(dict(context.invocation_metadata()))
+            if len(seen) <= unavailable:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "not yet")
+            return pb.InferResponse(model_version="v")
+
+    server = grpc.server(ThreadPoolExecutor(2))
+    add_InferenceServiceServicer_to_server(Recording(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}", seen
+    finally:
+        server.stop(None).wait()
+
+
+@pytest.mark.parametrize("request_id", ["a", "!~", "x" * 128, "4bf92f35-77b3:1/2"])
+def test_the_id_of_a_call_goes_with_it(request_id):
+    with recording() as (target, seen), Client(target, token="a-token") as client:
+        client.infer(["Hm."], request_id=request_id)
+        client.infer(["Hm."])
+    assert [each.get("x-request-id") for each in seen] == [request_id, None]
+    # Beside what goes with each.
+    assert [each["authorization"] for each in seen] == ["Bearer a-token"] * 2
+
+
+def test_a_call_that_is_repeated_keeps_its_id():
+    with recording(unavailable=2) as (target, seen), Client(target) as client:
+        client.infer(["Hm."], request_id="mine")
+    assert [each["x-request-id"] for each in seen] == ["mine"] * 3
+
+
+@pytest.mark.parametrize("request_id", ["x" * 129, "a b", " a", "a\n", "é", "\x7f", "a\0"])
+def test_what_can_be_no_id_is_not_sent(request_id):
+    with recording() as (target, seen), Client(target) as client:
+        with pytest.raises(ValueError, match="128 printable ASCII characters"):
+            client.infer(["Hm."], request_id=request_id)
+    assert seen == []
 
 
 def swap(worker: DebugWorker, version: str) -> None:

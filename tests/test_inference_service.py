@@ -228,7 +228,7 @@ async def test_an_abandoned_stream_leaves_no_work_behind(debug_worker):
     gate.open.set()
     async with AsyncClient(debug_worker.target) as client:
         check_rows(["w5"], await client.infer(["w5"]))
-    assert debug_worker.run(debug_worker.worker._inference.idle(10))
+    assert debug_worker.run(debug_worker.worker._gate.inference.idle(10))
 
 
 def test_a_stream_whose_reader_is_slow_holds_a_bounded_number_of_batches(start_debug_worker):
@@ -344,12 +344,11 @@ def test_a_huge_request_does_not_hold_up_small_ones(start_debug_worker):
     huge = pb.InferRequest(sentences=["w1 " * 5000] * 1000)  # 15 MB to tokenise
     with grpc.insecure_channel(worker.target) as channel, ThreadPoolExecutor(3) as pool:
         stub = InferenceServiceStub(channel)
-        for _ in range(2):
-            pool.submit(stub.Infer, huge).add_done_callback(lambda _: order.append("huge"))
-        wait_until(lambda: worker.worker._inference._reading_characters > 20_000_000)
+        pool.submit(stub.Infer, huge).add_done_callback(lambda _: order.append("huge"))
+        wait_until(lambda: worker.worker._queue._expected_tokens > 60_000)
         stub.Infer(pb.InferRequest(sentences=["w2"]))
         order.append("small")
-        with pytest.raises(grpc.RpcError) as caught:  # a third would be too much
+        with pytest.raises(grpc.RpcError) as caught:  # a second is refused before it is tokenised
             stub.Infer(huge)
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert order[0] == "small"

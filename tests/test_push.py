@@ -25,6 +25,7 @@ from test_admin_client import (
 )
 from twinhead.client import AdminClient, Client
 from twinhead.client.admin_client import DriftLimits
+from twinhead.client.channel import Access
 from twinhead.model.checkpoint import Checkpoint
 from twinhead.server.load_model import load_model
 from twinhead.trainer.push import PushOptions, PushReport, push_checkpoint
@@ -184,13 +185,13 @@ def test_drift_limits_are_those_of_every_worker(start, first):
 
 def test_the_token_goes_to_every_worker(start, tmp_path, first, second):
     file = tmp_path / "token"
-    file.write_text(TOKEN)
-    locked, opened = start(admin_token_file=str(file)), start()
+    file.write_text(f"{TOKEN} infer,admin\n")
+    locked, opened = start(token_file=str(file)), start()
     reports = push_to([locked, opened], second)
     assert ["token" in report.error for report in reports] == [True, False]
     assert live_version(opened) == first.version
     wait_until_free(opened)
-    assert all(report.live for report in push_to([locked, opened], second, token=TOKEN))
+    assert all(report.live for report in push_to([locked, opened], second, access=Access(TOKEN)))
 
 
 def test_what_fails_in_the_last_moment_is_told(start, first, second):

@@ -207,10 +207,11 @@ def test_limits_and_probes_of_ones_own(worker, saved, first, tmp_path):
 
 
 def test_the_token(start, tmp_path, changed, first, second):
-    right, wrong = tmp_path / "right", tmp_path / "wrong"
+    known, right, wrong = (tmp_path / name for name in ("known", "right", "wrong"))
+    known.write_text(f"{TOKEN} admin\n")
     right.write_text(TOKEN)
     wrong.write_text(TOKEN + "x")
-    worker = start(admin_token_file=str(right))
+    worker = start(token_file=str(known))
     for options, said in (
         ((), "a token is needed"),
         (("--token-file", wrong), "the token is not the right one"),

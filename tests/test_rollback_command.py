@@ -128,13 +128,15 @@ def test_the_token(start, tmp_path, versions):
     first, second, _ = versions
     file = tmp_path / "token"
     file.write_text(TOKEN)
-    worker = start(second, token=TOKEN, admin_token_file=str(file))
+    known = tmp_path / "tokens"
+    known.write_text(f"{TOKEN} infer,admin\n")
+    worker = start(second, token=TOKEN, token_file=str(known))
     done = run([worker])
     assert done.exit_code == 1
     assert "a token is needed" in done.stderr
-    assert live_version(worker) == second.version
+    assert live_version(worker, TOKEN) == second.version
     assert run([worker], "--token-file", file).exit_code == 0
-    assert live_version(worker) == first.version
+    assert live_version(worker, TOKEN) == first.version
 
 
 def test_as_a_process(run_twinhead, start, versions):

@@ -29,6 +29,7 @@ from twinhead.server.batch_runner import BatchRunner
 from twinhead.server.errors import PushRefusedError
 from twinhead.server.job import Job
 from twinhead.server.live_model import LiveModel
+from twinhead.server.metrics import Metrics
 from twinhead.server.request_check import EmbeddingPlan, RequestPlan
 from twinhead.server.semantic_gate import DriftLimits, SemanticGate
 from twinhead.v1 import inference_service_pb2 as pb
@@ -94,7 +95,7 @@ class Bench:
 @pytest.fixture
 async def bench():
     queue = BatchQueue(10_000)
-    runner = BatchRunner(queue, 64)  # several passes for the probes
+    runner = BatchRunner(queue, Metrics(), 64)  # several passes for the probes
     runner.start()
     yield Bench(queue, SemanticGate(queue))
     queue.close()

@@ -56,10 +56,20 @@ EXAMPLES = {
         grpc.StatusCode.NOT_FOUND,
         "UNKNOWN_VERSION",
     ),
+    errors.UnknownServiceError: (
+        errors.UnknownServiceError(),
+        grpc.StatusCode.NOT_FOUND,
+        "UNKNOWN_SERVICE",
+    ),
     errors.NoCredentialsError: (
         errors.NoCredentialsError(given=True),
         grpc.StatusCode.UNAUTHENTICATED,
         "NO_CREDENTIALS",
+    ),
+    errors.ScopeMissingError: (
+        errors.ScopeMissingError(["read", "admin"]),
+        grpc.StatusCode.PERMISSION_DENIED,
+        "SCOPE_MISSING",
     ),
     errors.InternalError: (
         errors.InternalError("abc"),

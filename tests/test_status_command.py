@@ -3,15 +3,17 @@
 import json
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from conftest import DebugWorker
+from conftest import DebugWorker, wait_until
 from test_admin_client import TOKEN, push, save_small, variant
-from twinhead.client import AdminClient
+from test_inference_service import Gate
+from twinhead.client import AdminClient, Client, WorkerStatus
 from twinhead.client.results import VersionList
 from twinhead.client.status_command import status
 from twinhead.model.checkpoint import Checkpoint
@@ -60,9 +62,12 @@ def test_what_is_shown_of_a_worker(start, tmp_path, first, second):
     worker = start(second, state=str(tmp_path / "state"))
     done = run(worker.admin_target)
     assert (done.exit_code, done.stderr) == (0, "")
-    about, headings, live, previous = done.stdout.splitlines()
+    about, present, headings, live, previous = done.stdout.splitlines()
     assert about.startswith(f"{worker.admin_target}  up ")
     assert about.endswith(f", openvino float32 cpu, twinhead {version('twinhead')}")
+    assert re.fullmatch(
+        r"ready, 0 calls open, 0 tokens waiting, 0 sentences answered, [\d,]+ MiB", present
+    )
     assert headings.split() == ["version", "received", "size", "tasks", "trained", "by"]
     assert live.split()[:2] == ["live", second.version]
     assert live.rstrip().endswith(f"0.1 MB  topic, mood  {TITLE}")
@@ -78,6 +83,33 @@ def test_what_is_shown_of_a_worker(start, tmp_path, first, second):
             local = known.received.astimezone().replace(tzinfo=None)
             shown = datetime.fromisoformat(row[headings.index("received") :][:19])
             assert timedelta(0) <= local - shown < timedelta(seconds=1)
+
+
+def test_what_it_does_at_present_is_shown(start_debug_worker):
+    worker = start_debug_worker(stall_seconds=3600)
+    gate = Gate(worker.engine)
+    with Client(worker.target) as client, ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(client.infer, ["w1"])]
+        gate.entered.wait(30)
+        calls.append(pool.submit(client.infer, ["w1", "w2"]))
+        wait_until(lambda: worker.worker._queue.tokens == 6)
+        present = run(worker.admin_target).stdout.splitlines()[1]
+        assert present.startswith("ready, 2 calls open, 6 tokens waiting, 0 sentences answered, ")
+        gate.open.set()
+        for call in calls:
+            call.result(30)
+    assert ", 3 sentences answered, " in run(worker.admin_target).stdout.splitlines()[1]
+
+
+def test_a_worker_whose_model_does_not_answer(start_debug_worker):
+    worker = start_debug_worker(stall_seconds=1)
+    gate = Gate(worker.engine)
+    with AdminClient(worker.admin_target) as admin:
+        wait_until(lambda: not admin.status().ready)
+    done = run(worker.admin_target)
+    gate.open.set()
+    assert done.exit_code == 0  # it does answer itself
+    assert done.stdout.splitlines()[1].startswith("not ready: its model does not answer, ")
 
 
 def test_a_worker_that_keeps_nothing_says_so(start):
@@ -113,7 +145,7 @@ def test_a_long_title_is_seen_to_be_cut(start, first):
 )
 def test_where_a_version_comes_from(start, first, provenance, shown):
     done = run(start(variant(first, provenance=provenance)).admin_target)
-    live = done.stdout.splitlines()[2]
+    live = done.stdout.splitlines()[3]
     assert live.split("topic, mood")[1].strip() == shown
 
 
@@ -145,7 +177,7 @@ def test_a_dead_worker_among_live_ones(start, first, second, as_json):
         assert f"no worker answers at {dead.admin_target}" in said
         for worker, checkpoint in ((one, second), (other, first)):
             at = next(n for n, line in enumerate(lines) if line.startswith(worker.admin_target))
-            assert lines[at + 2].split()[:2] == ["live", checkpoint.version]
+            assert lines[at + 3].split()[:2] == ["live", checkpoint.version]
 
 
 def test_json_tells_all(start, tmp_path, first, second):
@@ -154,13 +186,29 @@ def test_json_tells_all(start, tmp_path, first, second):
     assert (done.exit_code, done.stderr) == (0, "")
     (line,) = done.stdout.splitlines()
     found = json.loads(line)
-    versions = found.pop("versions")
+    versions, now = found.pop("versions"), found.pop("status")
     started = datetime.fromisoformat(found.pop("started"))
     assert found == {
         "worker": worker.admin_target,
         "engine": "openvino float32 cpu",
         "release": version("twinhead"),
         "lasting": True,
+    }
+    assert datetime.fromisoformat(now.pop("started")) == started
+    assert now.pop("resident_bytes") > 0
+    assert now.pop("passes") > 0  # of the probes before the second went live
+    assert 0 < now.pop("tokens") <= now.pop("padded_tokens")
+    assert all(isinstance(count, int) for count in now.pop("failures").values())
+    assert now == {
+        "model_version": second.version,
+        "ready": True,
+        "release": version("twinhead"),
+        "engine": "openvino float32 cpu",
+        "calls": 0,
+        "queue_tokens": 0,
+        "queue_limit_tokens": worker.settings.queue_tokens,
+        "sentences": 0,
+        "swaps": 1,
     }
     received = [datetime.fromisoformat(each.pop("received")) for each in versions]
     assert started.tzinfo is not None
@@ -181,18 +229,33 @@ def test_json_tells_all(start, tmp_path, first, second):
 
 
 def test_the_token(start_debug_worker, saved, first, tmp_path):
-    file = tmp_path / "token"
-    file.write_text(TOKEN)
+    (tmp_path / "tokens").write_text(f"{TOKEN} admin\n")
+    (tmp_path / "token").write_text(TOKEN)
     worker = start_debug_worker(
-        load=load_model, model=str(saved), device="cpu", threads=1, admin_token_file=str(file)
+        load=load_model,
+        model=str(saved),
+        device="cpu",
+        threads=1,
+        token_file=str(tmp_path / "tokens"),
     )
     done = run(worker.admin_target)
     assert done.exit_code == 1
     assert "a token is needed" in done.stdout
     assert first.version not in done.stdout
-    done = run(worker.admin_target, options=("--token-file", file))
+    done = run(worker.admin_target, options=("--token-file", tmp_path / "token"))
     assert done.exit_code == 0
     assert first.version in done.stdout
+
+
+@pytest.mark.parametrize(("scope", "allowed"), [("read", True), ("admin", True), ("infer", False)])
+def test_a_token_that_may_not_change_anything_will_do(start_debug_worker, tmp_path, scope, allowed):
+    (tmp_path / "tokens").write_text(f"{TOKEN} {scope}\n")
+    (tmp_path / "token").write_text(TOKEN)
+    worker = start_debug_worker(token_file=str(tmp_path / "tokens"))
+    done = run(worker.admin_target, options=("--token-file", tmp_path / "token"))
+    assert done.exit_code == (0 if allowed else 1)
+    assert ("debug0" in done.stdout) == allowed
+    assert ("the scope admin or read is needed" in done.stdout) != allowed
 
 
 @pytest.mark.parametrize(
@@ -206,8 +269,11 @@ def test_the_token(start_debug_worker, saved, first, tmp_path):
     ],
 )
 def test_how_long_a_worker_is_up(monkeypatch, ago, shown):
-    found = VersionList((), True, datetime.now(UTC) - ago, "1.2", "torch float32 cpu")
+    started, engine = datetime.now(UTC) - ago, "torch float32 cpu"
+    found = VersionList((), True, started, "1.2", engine)
+    now = WorkerStatus("v", True, started, "1.2", engine, 0, 0, 0, 0, 0, 0, 0, 0, 0, {}, {})
     monkeypatch.setattr(AdminClient, "versions", lambda _: found)
+    monkeypatch.setattr(AdminClient, "status", lambda _: now)
     assert run("host:1").stdout.splitlines()[0] == (
         f"host:1  up {shown}, torch float32 cpu, twinhead 1.2"
     )

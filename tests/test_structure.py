@@ -17,7 +17,7 @@ ALLOWED = {
     "trainer": {"model", "client"},
 }
 # What only the server, or training, may need: the bare install has none of it.
-HEAVY = {"torch", "transformers", "safetensors", "pydantic", "sklearn", "grpc_health"}
+HEAVY = {"torch", "transformers", "safetensors", "pydantic", "sklearn", "prometheus_client"}
 
 
 def imports_of(file: Path) -> set[str]:
@@ -59,8 +59,7 @@ def test_the_client_needs_nothing_heavy():
         text=True,
         check=True,
     ).stdout.split()
-    # grpc itself loads its health package where that is installed.
-    assert not set(loaded) & (HEAVY - {"grpc_health"})
+    assert not set(loaded) & HEAVY
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -76,13 +75,12 @@ def test_every_source_file_has_its_test(package):
 def test_the_public_surface_is_all():
     import twinhead.client as client
 
-    public = {
-        name
-        for name, value in vars(client).items()
-        if not name.startswith("_") and getattr(value, "__module__", "").startswith("twinhead.")
-    }
-    assert public == set(client.__all__)
+    for name in client.__all__:
+        assert getattr(client, name).__module__.startswith("twinhead.client."), name
     assert client.__all__ == sorted(client.__all__)
+    assert set(client.__all__) <= set(dir(client))
+    with pytest.raises(AttributeError, match="has no attribute 'Clint'"):
+        _ = client.Clint
 
 
 def test_the_wheel_holds_every_module_and_data_file(tmp_path):

@@ -195,6 +195,6 @@ def test_a_killed_worker_is_told_and_a_new_one_takes_its_port(start_worker):
         version = client.model().version
         worker.kill()
         with pytest.raises(WorkerUnavailableError, match="twinhead serve"):
-            client.infer(["Is anybody there?"])
+            client.infer(["Is anybody there?"], reconnect_seconds=0)
         start_worker(port=worker.port)
         assert client.model().version == version

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
+from ..client.channel import Access
+from ..client.connection_options import access_options
 from ..client.label_command import EXIT_ROWS_FAILED
 from ..client.label_progress import LabelProgress
 from ..model.command_errors import one_line_errors
@@ -40,6 +42,7 @@ def _columns_of(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -
 @click.option(
     "--worker", metavar="HOST:PORT", help="Measure what this worker serves, not a checkpoint."
 )
+@access_options
 @click.option("--text", metavar="COLUMN", help="Column of a file with the text. Default: text.")
 @click.option(
     "--words",
@@ -103,6 +106,7 @@ def evaluate(
     context: click.Context,
     places: tuple[str, ...],
     worker: str | None,
+    access: Access,
     text: str | None,
     words: str | None,
     columns: dict[str, str],
@@ -150,7 +154,7 @@ def evaluate(
 
         model = worker or places[0]
         if worker:
-            measured, notes = _of_worker(worker, read, aside)
+            measured, notes = _of_worker(worker, access, read, aside)
         else:
             measured, notes = _of_checkpoint(model, device, read, aside)
         _show(measured, notes, model, out, aside, details=details)
@@ -183,11 +187,11 @@ def _of_checkpoint(model: str, device: str, read: _Read, console: Console) -> _O
     return measured, rows.notes
 
 
-def _of_worker(worker: str, read: _Read, console: Console) -> _Outcome:
+def _of_worker(worker: str, access: Access, read: _Read, console: Console) -> _Outcome:
     from ..client import Client
     from .evaluate_worker import evaluate_worker, tasks_of
 
-    with Client(worker) as client:
+    with Client(worker, token=access.token, tls=access.tls) as client:
         model = client.model()
         rows = read(tasks_of(model))
         with LabelProgress(console, rows.count) as progress:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from ..client.admin_client import AdminClient, DriftLimits, GateReport, Push, VersionOffer
+from ..client.channel import Access
 from ..client.errors import TwinheadError
 from ..model.checkpoint import Checkpoint
 from ..model.version_parts import VersionParts
@@ -20,8 +21,8 @@ class PushOptions:
     """The version that must be live on each; empty for any."""
     allow_new_tasks: bool = False
     drift_limits: DriftLimits = field(default_factory=DriftLimits)
-    token: str = ""
-    """Of the admin services."""
+    access: Access = field(default_factory=Access)
+    """What lets one in at the admin services."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,9 @@ def push_checkpoint(
     with ThreadPoolExecutor(len(workers)) as threads, ExitStack() as open_pushes:
         pushes = {
             worker: open_pushes.enter_context(
-                open_pushes.enter_context(AdminClient(worker, token=options.token)).push(offer)
+                open_pushes.enter_context(
+                    AdminClient(worker, token=options.access.token, tls=options.access.tls)
+                ).push(offer)
             )
             for worker in workers
         }

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from ..client.admin_options import read_token, worker_options
+from ..client.channel import Access
+from ..client.connection_options import admin_options
 from ..model.command_errors import one_line_errors
 
 if TYPE_CHECKING:  # they import torch, which --help need not wait for
@@ -21,7 +22,7 @@ if TYPE_CHECKING:  # they import torch, which --help need not wait for
 
 @click.command()
 @click.argument("checkpoint_folder", metavar="CHECKPOINT")
-@worker_options
+@admin_options
 @click.option(
     "--publish",
     metavar="URI",
@@ -66,7 +67,7 @@ if TYPE_CHECKING:  # they import torch, which --help need not wait for
 def push(
     checkpoint_folder: str,
     workers: tuple[str, ...],
-    token_file: Path | None,
+    access: Access,
     publish: str | None,
     base: Path | None,
     allow_new_tasks: bool,
@@ -107,7 +108,7 @@ def push(
             expected_live_version=expect,
             allow_new_tasks=allow_new_tasks,
             drift_limits=DriftLimits(min_cosine, min_agreement, _read_probes(probes)),
-            token=read_token(token_file),
+            access=access,
         )
         reports = push_with_progress(checkpoint, workers, options)
     show_reports(console, checkpoint.version, reports, as_json=as_json)

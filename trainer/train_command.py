@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..client.admin_client import AdminClient
-from ..client.admin_options import read_token, token_option
+from ..client.channel import Access
+from ..client.connection_options import access_options
 from ..model.command_errors import one_line_errors
 
 if TYPE_CHECKING:  # what it imports takes a second, which --help need not wait for
@@ -72,7 +73,7 @@ if TYPE_CHECKING:  # what it imports takes a second, which --help need not wait 
     is_flag=True,
     help="With --push: let the version have other tasks or labels than the live one.",
 )
-@token_option("With --push")
+@access_options
 @click.option(
     "--check", is_flag=True, help="Check the recipe and the data files' columns, and stop."
 )
@@ -88,7 +89,7 @@ def train(
     tensorboard: bool,
     workers: tuple[str, ...],
     allow_new_tasks: bool,
-    token_file: Path | None,
+    access: Access,
     check: bool,
 ) -> None:
     """Train the encoder and the task heads of RECIPE on its data.
@@ -112,9 +113,8 @@ def train(
         from .train_progress import TrainProgress
         from .train_recipe import Observer, train_recipe
 
-        token = read_token(token_file)
         for worker in workers:  # better known now than in an hour
-            with AdminClient(worker, token=token, timeout=10) as admin:
+            with AdminClient(worker, token=access.token, tls=access.tls, timeout=10) as admin:
                 admin.versions()
         folder = output or Path("runs") / file.stem
         console = Console(stderr=True)
@@ -142,17 +142,17 @@ def train(
         click.echo("Not pushed: validation is no better than with what training began with.")
         return
     with one_line_errors():
-        _push(folder, workers, allow_new_tasks=allow_new_tasks, token=token)
+        _push(folder, workers, allow_new_tasks=allow_new_tasks, access=access)
 
 
-def _push(folder: Path, workers: Sequence[str], *, allow_new_tasks: bool, token: str) -> None:
+def _push(folder: Path, workers: Sequence[str], *, allow_new_tasks: bool, access: Access) -> None:
     from ..model.checkpoint import Checkpoint
     from .push import PushOptions
     from .push_command import push_with_progress, show_reports
     from .train_recipe import CHECKPOINT
 
     checkpoint = Checkpoint.load(folder / CHECKPOINT)
-    options = PushOptions(allow_new_tasks=allow_new_tasks, token=token)
+    options = PushOptions(allow_new_tasks=allow_new_tasks, access=access)
     reports = push_with_progress(checkpoint, list(dict.fromkeys(workers)), options)
     show_reports(Console(highlight=False, soft_wrap=True), checkpoint.version, reports)
     if not all(report.live for report in reports):

@@ -42,6 +42,10 @@ class InferenceServiceStub:
     finishing its accepted work before it exits.
     - FAILED_PRECONDITION, reason VERSION_NOT_LIVE: the pinned `model_version` is
     not served here.
+    - UNAUTHENTICATED, reason NO_CREDENTIALS: the worker asks for a bearer token in the metadata
+    `authorization`, and it is missing or wrong.
+    - PERMISSION_DENIED, reason SCOPE_MISSING: the token does not allow the call; the `ErrorInfo`
+    metadata names the scopes of which one is needed under `scopes`.
     - INTERNAL, reason INTERNAL_ERROR: a defect of the worker. The `ErrorInfo`
     metadata holds a `reference` under which the worker's log has the details.
     """
@@ -81,6 +85,10 @@ class InferenceServiceServicer:
     finishing its accepted work before it exits.
     - FAILED_PRECONDITION, reason VERSION_NOT_LIVE: the pinned `model_version` is
     not served here.
+    - UNAUTHENTICATED, reason NO_CREDENTIALS: the worker asks for a bearer token in the metadata
+    `authorization`, and it is missing or wrong.
+    - PERMISSION_DENIED, reason SCOPE_MISSING: the token does not allow the call; the `ErrorInfo`
+    metadata names the scopes of which one is needed under `scopes`.
     - INTERNAL, reason INTERNAL_ERROR: a defect of the worker. The `ErrorInfo`
     metadata holds a `reference` under which the worker's log has the details.
     """
@@ -145,6 +153,10 @@ class InferenceService:
     finishing its accepted work before it exits.
     - FAILED_PRECONDITION, reason VERSION_NOT_LIVE: the pinned `model_version` is
     not served here.
+    - UNAUTHENTICATED, reason NO_CREDENTIALS: the worker asks for a bearer token in the metadata
+    `authorization`, and it is missing or wrong.
+    - PERMISSION_DENIED, reason SCOPE_MISSING: the token does not allow the call; the `ErrorInfo`
+    metadata names the scopes of which one is needed under `scopes`.
     - INTERNAL, reason INTERNAL_ERROR: a defect of the worker. The `ErrorInfo`
     metadata holds a `reference` under which the worker's log has the details.
     """

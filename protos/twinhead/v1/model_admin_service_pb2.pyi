@@ -169,6 +169,68 @@ class VersionInfo(_message.Message):
     provenance_json: str
     def __init__(self, model_version: _Optional[str] = ..., state: _Optional[_Union[VersionState, str]] = ..., received: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tasks: _Optional[_Iterable[str]] = ..., bytes: _Optional[int] = ..., provenance_json: _Optional[str] = ...) -> None: ...
 
+class GetStatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetStatusResponse(_message.Message):
+    __slots__ = ("model_version", "ready", "started", "worker_release", "engine", "resident_bytes", "calls", "queue_tokens", "queue_limit_tokens", "sentences", "tokens", "padded_tokens", "passes", "swaps", "failures", "latencies")
+    class FailuresEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class LatenciesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Latencies
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Latencies, _Mapping]] = ...) -> None: ...
+    MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    READY_FIELD_NUMBER: _ClassVar[int]
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    WORKER_RELEASE_FIELD_NUMBER: _ClassVar[int]
+    ENGINE_FIELD_NUMBER: _ClassVar[int]
+    RESIDENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_LIMIT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    SENTENCES_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    PADDED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    PASSES_FIELD_NUMBER: _ClassVar[int]
+    SWAPS_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    LATENCIES_FIELD_NUMBER: _ClassVar[int]
+    model_version: str
+    ready: bool
+    started: _timestamp_pb2.Timestamp
+    worker_release: str
+    engine: str
+    resident_bytes: int
+    calls: int
+    queue_tokens: int
+    queue_limit_tokens: int
+    sentences: int
+    tokens: int
+    padded_tokens: int
+    passes: int
+    swaps: int
+    failures: _containers.ScalarMap[str, int]
+    latencies: _containers.MessageMap[str, Latencies]
+    def __init__(self, model_version: _Optional[str] = ..., ready: _Optional[bool] = ..., started: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., worker_release: _Optional[str] = ..., engine: _Optional[str] = ..., resident_bytes: _Optional[int] = ..., calls: _Optional[int] = ..., queue_tokens: _Optional[int] = ..., queue_limit_tokens: _Optional[int] = ..., sentences: _Optional[int] = ..., tokens: _Optional[int] = ..., padded_tokens: _Optional[int] = ..., passes: _Optional[int] = ..., swaps: _Optional[int] = ..., failures: _Optional[_Mapping[str, int]] = ..., latencies: _Optional[_Mapping[str, Latencies]] = ...) -> None: ...
+
+class Latencies(_message.Message):
+    __slots__ = ("at_most_seconds", "batches")
+    AT_MOST_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    BATCHES_FIELD_NUMBER: _ClassVar[int]
+    at_most_seconds: _containers.RepeatedScalarFieldContainer[float]
+    batches: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, at_most_seconds: _Optional[_Iterable[float]] = ..., batches: _Optional[_Iterable[int]] = ...) -> None: ...
+
 class ActivateVersionRequest(_message.Message):
     __slots__ = ("model_version", "expected_live_version")
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]

@@ -39,7 +39,9 @@ class ModelAdminServiceStub:
     - ABORTED, reason PUSH_IDLE: nothing came on the stream for minutes.
     - RESOURCE_EXHAUSTED, reason STORE_FULL: the worker's disk has no room for the version.
     - NOT_FOUND, reason UNKNOWN_VERSION: the worker keeps no such version.
-    - UNAUTHENTICATED, reason NO_CREDENTIALS: the token is missing or wrong.
+
+    A worker with a token file asks for one of the scopes read and admin for `ListVersions` and
+    `GetStatus`, and for admin for the others.
     """
 
     def __init__(self, channel):
@@ -57,6 +59,11 @@ class ModelAdminServiceStub:
                 '/twinhead.v1.ModelAdminService/ListVersions',
                 request_serializer=twinhead_dot_v1_dot_model__admin__service__pb2.ListVersionsRequest.SerializeToString,
                 response_deserializer=twinhead_dot_v1_dot_model__admin__service__pb2.ListVersionsResponse.FromString,
+                _registered_method=True)
+        self.GetStatus = channel.unary_unary(
+                '/twinhead.v1.ModelAdminService/GetStatus',
+                request_serializer=twinhead_dot_v1_dot_model__admin__service__pb2.GetStatusRequest.SerializeToString,
+                response_deserializer=twinhead_dot_v1_dot_model__admin__service__pb2.GetStatusResponse.FromString,
                 _registered_method=True)
         self.ActivateVersion = channel.unary_unary(
                 '/twinhead.v1.ModelAdminService/ActivateVersion',
@@ -79,7 +86,9 @@ class ModelAdminServiceServicer:
     - ABORTED, reason PUSH_IDLE: nothing came on the stream for minutes.
     - RESOURCE_EXHAUSTED, reason STORE_FULL: the worker's disk has no room for the version.
     - NOT_FOUND, reason UNKNOWN_VERSION: the worker keeps no such version.
-    - UNAUTHENTICATED, reason NO_CREDENTIALS: the token is missing or wrong.
+
+    A worker with a token file asks for one of the scopes read and admin for `ListVersions` and
+    `GetStatus`, and for admin for the others.
     """
 
     def PushWeights(self, request_iterator, context):
@@ -97,6 +106,13 @@ class ModelAdminServiceServicer:
     def ListVersions(self, request, context):
         """Returns the versions that the worker keeps, the live one first, then the previous one, then the
         others, the latest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStatus(self, request, context):
+        """Returns how the worker does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,6 +138,11 @@ def add_ModelAdminServiceServicer_to_server(servicer, server):
                     servicer.ListVersions,
                     request_deserializer=twinhead_dot_v1_dot_model__admin__service__pb2.ListVersionsRequest.FromString,
                     response_serializer=twinhead_dot_v1_dot_model__admin__service__pb2.ListVersionsResponse.SerializeToString,
+            ),
+            'GetStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatus,
+                    request_deserializer=twinhead_dot_v1_dot_model__admin__service__pb2.GetStatusRequest.FromString,
+                    response_serializer=twinhead_dot_v1_dot_model__admin__service__pb2.GetStatusResponse.SerializeToString,
             ),
             'ActivateVersion': grpc.unary_unary_rpc_method_handler(
                     servicer.ActivateVersion,
@@ -150,7 +171,9 @@ class ModelAdminService:
     - ABORTED, reason PUSH_IDLE: nothing came on the stream for minutes.
     - RESOURCE_EXHAUSTED, reason STORE_FULL: the worker's disk has no room for the version.
     - NOT_FOUND, reason UNKNOWN_VERSION: the worker keeps no such version.
-    - UNAUTHENTICATED, reason NO_CREDENTIALS: the token is missing or wrong.
+
+    A worker with a token file asks for one of the scopes read and admin for `ListVersions` and
+    `GetStatus`, and for admin for the others.
     """
 
     @staticmethod
@@ -197,6 +220,33 @@ class ModelAdminService:
             '/twinhead.v1.ModelAdminService/ListVersions',
             twinhead_dot_v1_dot_model__admin__service__pb2.ListVersionsRequest.SerializeToString,
             twinhead_dot_v1_dot_model__admin__service__pb2.ListVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/twinhead.v1.ModelAdminService/GetStatus',
+            twinhead_dot_v1_dot_model__admin__service__pb2.GetStatusRequest.SerializeToString,
+            twinhead_dot_v1_dot_model__admin__service__pb2.GetStatusResponse.FromString,
             options,
             channel_credentials,
             insecure,
