@@ -38,14 +38,18 @@ from twinhead.v1.inference_service_pb2_grpc import InferenceServiceStub
 
 STREAMS, CALLERS, MOST_ROWS = 2, 4, 64
 SWAP_SECONDS = 5.0
-FUZZ = 20_000
+FUZZERS, FUZZ = 6, 20_000
 CANCELLED, ABANDONED, SLOW, HALF_OPEN = 1000, 200, 20, 50
 
 
 class Soak:
     """Everything that happens to a worker, and what went wrong."""
 
-    def __init__(self, worker: Running, sentences: Sequence[str], seconds: float) -> None:
+    def __init__(
+        self, worker: Running, sentences: Sequence[str], seconds: float, share: float
+    ) -> None:
+        """Prepare; of what is counted, a share happens."""
+        self._share = share
         self._worker = worker
         self._sentences = sentences
         self._seconds = seconds
@@ -61,7 +65,7 @@ class Soak:
             *((self._stream, number) for number in range(STREAMS)),
             *((self._calls, STREAMS + number) for number in range(CALLERS)),
             (self._swap, 0),
-            (self._fuzz, 0),
+            *((self._fuzz, number) for number in range(FUZZERS)),
             (self._attack, 0),
             (self._cancel, 50),
             (self._abandon, 60),
@@ -75,7 +79,7 @@ class Soak:
         lines = 60
         rows = 0
         for number in range(1, lines + 1):
-            self._stop.wait(max(0.0, started + number * self._seconds / lines - time.monotonic()))
+            time.sleep(max(0.0, started + number * self._seconds / lines - time.monotonic()))
             now, rows = rows, self.counts["sentences"]
             click.echo(
                 f"{number * self._seconds / lines / 60:5.1f} min: "
@@ -99,6 +103,7 @@ class Soak:
 
     def _paced(self, total: int) -> Iterator[int]:
         """Numbers up to a total, spread over the time."""
+        total = max(1, round(total * self._share))
         pause = self._seconds / total
         started = time.monotonic()
         for number in range(total):
@@ -166,7 +171,7 @@ class Soak:
             known = pb.InferResponse.FromString(infer(good.SerializeToString(), timeout=60))
             known_values = np.array(known.embeddings.float32_values)
             requests = hostile.requests(seed)
-            for number in self._paced(FUZZ):
+            for number in self._paced(FUZZ // FUZZERS):
                 each = next(requests)
                 try:
                     answer, code = infer(each.data, timeout=120), "OK"
@@ -235,7 +240,7 @@ class Soak:
                     pb.StreamInferRequest(request=pb.InferRequest(sentences=["ok"] * 1024))
                     for _ in range(40)
                 )
-                self._stop.wait(min(10.0, self._seconds / SLOW / 2))
+                self._stop.wait(10)
                 for _ in range(rng.randint(0, 3)):
                     next(stream)
                 stream.cancel()
@@ -297,7 +302,7 @@ def soak(worker: Running, sentences: Sequence[str], seconds: float) -> Counter[s
     counts: Counter[str] = Counter()
     memory: list[float] = []
     for part in (min(60.0, seconds / 3), seconds):
-        run = Soak(worker, sentences, part)
+        run = Soak(worker, sentences, part, part / seconds)
         run.run()
         held = come_to_rest(worker)
         if held:

@@ -101,6 +101,7 @@ class Access:
 def _credentials(tls: Tls) -> grpc.ChannelCredentials:
     if (tls.certificate is None) != (tls.key is None):  # gRPC would end the process
         raise ValueError("a certificate and its key go together")
+    files = ", ".join(str(file) for file in (tls.ca, tls.certificate, tls.key) if file)
     # gRPC would say of files that are no good only that nobody answers.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
@@ -108,18 +109,13 @@ def _credentials(tls: Tls) -> grpc.ChannelCredentials:
             context.load_verify_locations(tls.ca)
         if tls.certificate is not None:
             context.load_cert_chain(tls.certificate, tls.key, password=_no_password)
-    except (ssl.SSLError, ValueError) as error:
-        files = ", ".join(str(file) for file in (tls.ca, tls.certificate, tls.key) if file)
-        raise FileError(f"not TLS files in PEM, without a password: {files} ({error})") from error
-    except OSError as error:
-        files = ", ".join(str(file) for file in (tls.ca, tls.certificate, tls.key) if file)
-        raise FileError(f"a TLS file cannot be read, of {files}: {error.strerror}") from error
-    try:
         ca, key, certificate = (
             Path(file).read_bytes() if file else None for file in (tls.ca, tls.key, tls.certificate)
         )
+    except (ssl.SSLError, ValueError) as error:
+        raise FileError(f"not TLS files in PEM, without a password: {files} ({error})") from error
     except OSError as error:
-        raise FileError(f"the TLS file {error.filename} cannot be read: {error}") from error
+        raise FileError(f"a TLS file cannot be read, of {files}: {error.strerror}") from error
     return grpc.ssl_channel_credentials(ca, key, certificate)
 
 

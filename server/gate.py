@@ -37,6 +37,9 @@ if TYPE_CHECKING:  # OpenTelemetry is an extra
 logger = logging.getLogger(__name__)
 
 _INFERENCE = "/twinhead.v1.InferenceService/"
+_PUSH = "/twinhead.v1.ModelAdminService/PushWeights"
+# Of requests that hold a name or two: watchers hold theirs for as long as they watch.
+_SMALL_BYTES = 4096
 _INFER = "/twinhead.v1.InferenceService/Infer"
 # What is safe to write into a log, and long enough for anybody's ids.
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
@@ -126,7 +129,7 @@ class Gate(grpc.aio.ServerInterceptor):
         )
 
         async def call(request: Any, context: Context) -> Any:
-            with self._noted(method, context) as ending:
+            with self._noted(method, context):
                 try:
                     if isinstance(request, _Malformed):
                         raise _unreadable()
@@ -138,8 +141,9 @@ class Gate(grpc.aio.ServerInterceptor):
                         await context.write(response)
                 except grpc.aio.AbortError:
                     raise
-                except grpc.aio.BaseError:  # what writing raises when the caller has left
-                    ending.code = "CANCELLED"
+                except grpc.aio.InternalError as error:
+                    # What writing raises when the caller has left; nothing else can be written.
+                    raise asyncio.CancelledError from error
                 except asyncio.CancelledError as error:
                     task = asyncio.current_task()
                     if task is not None and task.cancelling():
@@ -154,10 +158,12 @@ class Gate(grpc.aio.ServerInterceptor):
             (True, False): grpc.stream_unary_rpc_method_handler,
             (True, True): grpc.stream_stream_rpc_method_handler,
         }[handler.request_streaming, handler.response_streaming]
-        return make(call, _lenient(handler.request_deserializer), handler.response_serializer)
+        small = not method.startswith((_INFERENCE, _PUSH))
+        read = _lenient(handler.request_deserializer, _SMALL_BYTES if small else None)
+        return make(call, read, handler.response_serializer)
 
     @contextmanager
-    def _noted(self, method: str, context: Context) -> Generator["_Ending"]:
+    def _noted(self, method: str, context: Context) -> Generator[None]:
         """Give a call its id, and note how it ends."""
         name = method.rpartition("/")[2]
         metadata: dict[str, str | bytes] = dict(context.invocation_metadata() or ())
@@ -177,29 +183,23 @@ class Gate(grpc.aio.ServerInterceptor):
 
         TOLD.set(told)
         started = time.perf_counter()
-        ending = _Ending()
+        code = "OK"
         traced = self._traces.call(method, metadata, request_id) if self._traces else None
         with traced or nullcontext(_ignore) as ended:
             try:
-                yield ending
+                yield
             except asyncio.CancelledError:
                 left: Any = context.time_remaining()  # None without a deadline
                 late = left is not None and left <= 0
-                ending.code = "DEADLINE_EXCEEDED" if late else "CANCELLED"
+                code = "DEADLINE_EXCEEDED" if late else "CANCELLED"
                 raise
             except grpc.aio.AbortError:
-                ending.code = _CODES.get(_code(context), "UNKNOWN")
+                code = _CODES.get(_code(context), "UNKNOWN")
                 raise
             finally:
-                ended(ending.code)
-                self._metrics.called(name, ending.code)
-                _log(method, ending.code, reasons, time.perf_counter() - started, context)
-
-
-class _Ending:
-    """How a call ends."""
-
-    code = "OK"
+                ended(code)
+                self._metrics.called(name, code)
+                _log(method, code, reasons, time.perf_counter() - started, context)
 
 
 def _ignore(_: str) -> None:
@@ -218,8 +218,10 @@ def _unreadable() -> InvalidRequestError:
     )
 
 
-def _lenient(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+def _lenient(deserialize: Callable[[bytes], Any], most_bytes: int | None) -> Callable[[bytes], Any]:
     def read(data: bytes) -> Any:
+        if most_bytes is not None and len(data) > most_bytes:
+            return _Malformed()
         try:
             return deserialize(data)
         except DecodeError:

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -256,6 +258,24 @@ def test_files_that_will_not_do_are_told_in_a_line(files, root, tmp_path, spoil,
     assert "\n" not in text
 
 
+def self_signed(key: Any, digest: hashes.HashAlgorithm | None) -> tuple[bytes, bytes]:
+    """A certificate of a key, and the key."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    names = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(YESTERDAY)
+        .not_valid_after(YESTERDAY + timedelta(days=9))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(key, digest)
+    )
+    pem = serialization.Encoding.PEM
+    return (
+        certificate.public_bytes(pem),
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+    )
+
+
 @pytest.mark.parametrize(
     ("make_key", "digest"),
     [
@@ -267,24 +287,27 @@ def test_files_that_will_not_do_are_told_in_a_line(files, root, tmp_path, spoil,
 )
 def test_a_kind_of_key_that_grpc_does_not_know_is_told(tmp_path, make_key, digest):
     # OpenSSL does, and so would Python; but no caller would ever get in.
-    key = make_key()
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(YESTERDAY)
-        .not_valid_after(YESTERDAY + timedelta(days=9))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, digest)
-    )
-    pem = serialization.Encoding.PEM
-    files = save(
-        tmp_path,
-        "worker",
-        certificate.public_bytes(pem),
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
-    )
-    with pytest.raises(ValueError, match="certificate and its private key"):
+    files = save(tmp_path, "worker", *self_signed(make_key(), digest))
+    with pytest.raises(
+        ValueError, match=r"a kind of key that gRPC does not know: it takes RSA, and ell"
+    ):
         Certificates(files.certificate, files.key, None)
+
+
+@pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1()], ids=lambda curve: curve.name)
+def test_the_kinds_of_key_that_grpc_knows_let_callers_in(start_debug_worker, tmp_path, curve):
+    files = save(tmp_path, "worker", *self_signed(ec.generate_private_key(curve), hashes.SHA256()))
+    assert gets_in(start_debug_worker(**files.settings()), Tls(ca=files.certificate))
+
+
+def test_a_listener_begins_with_the_files_as_they_are_then(ca, files, tmp_path):
+    certificates = Certificates(files.certificate, files.key, None)
+    assert certificates.credentials()
+    files.key.unlink()
+    with pytest.raises(ValueError, match="cannot be read"):
+        certificates.credentials()
+    issue(ca, tmp_path)
+    assert certificates.credentials()
 
 
 # --- TLS

@@ -16,7 +16,7 @@ import pytest
 from conftest import TWINHEAD
 
 DEADLINE_SECONDS = 120.0
-MARK = "TWINHEAD_TEST_MARK"
+MARK = "TEST_OF_TWINHEAD_MARK"
 
 
 class Demo:

@@ -135,11 +135,12 @@ def test_stream(debug_worker, channel, data):
         assert len(client.infer(["w1"])) == 1
 
 
+@pytest.mark.parametrize("method", ["Check", "Watch"])
 @pytest.mark.parametrize("data", [NOT_UTF8, NOT_PROTOBUF], ids=["not UTF-8", "not protobuf"])
-def test_health_is_no_way_to_fill_the_log(channel, caplog, data):
+def test_health_is_no_way_to_fill_the_log(channel, caplog, data, method):
     # It needs no token.
-    error = error_of(lambda: channel.unary_unary("/grpc.health.v1.Health/Check")(data, timeout=10))
-    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    call = channel.unary_stream(f"/grpc.health.v1.Health/{method}")
+    assert_invalid(error_of(lambda: list(call(data, timeout=10))))
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
@@ -499,13 +500,18 @@ def test_those_who_watch_leave_calls_their_room(start_debug_worker):
             for _ in range(2)
         ]
         assert [next(each).model.model_version for each in models] == ["debug0"] * 2
-        error = error_of(lambda: get_model(channel))
-        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        for call in (watch_model, lambda channel: next(HealthStub(channel).Watch(request))):
+            error = error_of(lambda call=call: call(channel))
+            assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert info_of(error).reason == "QUEUE_FULL"
+        assert get_model(channel).model_version == "debug0"
         assert infer(channel).model_version == "debug0"
         for each in (*healths, *models):
             each.cancel()
         wait_until(lambda: nobody_calls(worker))
-        assert get_model(channel).model_version == "debug0"
+        again = HealthStub(channel).Watch(request, timeout=60)
+        assert next(again).status == health_pb2.HealthCheckResponse.SERVING
+        again.cancel()
 
 
 def test_those_who_watch_leave_probes_their_room(start_debug_worker):
@@ -518,13 +524,24 @@ def test_those_who_watch_leave_probes_their_room(start_debug_worker):
         assert stub.Check(request, timeout=10).status == health_pb2.HealthCheckResponse.SERVING
 
 
-def test_whoever_asks_for_health_cannot_take_the_workers_memory(start_debug_worker, token_file):
-    # Nobody's service has a name of megabytes, and whoever wants may ask, without a token.
+@pytest.mark.parametrize(
+    ("method", "head"),
+    [
+        pytest.param("Check", b"\x0a", id="Check, name"),
+        pytest.param("Watch", b"\x0a", id="Watch, name"),
+        pytest.param("Watch", b"\x12", id="Watch, unknown field"),
+    ],
+)
+def test_whoever_asks_for_health_cannot_take_the_workers_memory(
+    start_debug_worker, token_file, method, head
+):
+    # Nobody's service has a name of megabytes, and whoever wants may ask, without a token; what is
+    # asked is held until the call ends, and those who watch stay.
     worker = start_debug_worker(token_file=token_file)
     with grpc.insecure_channel(worker.target) as channel:
-        request = health_pb2.HealthCheckRequest(service="x" * 12_000_000)
-        watching = HealthStub(channel).Watch(request, timeout=30)
-        error = error_of(lambda: next(watching))
+        call = channel.unary_stream(f"/grpc.health.v1.Health/{method}")
+        request = head + b"\x80\xb6\xdc\x05" + b"x" * 12_000_000
+        error = error_of(lambda: next(call(request, timeout=30)))
     assert error.code() in (
         grpc.StatusCode.INVALID_ARGUMENT,
         grpc.StatusCode.RESOURCE_EXHAUSTED,

@@ -3,13 +3,17 @@
 import asyncio
 import socket
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
 from conftest import DebugWorker, wait_until
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_health.v1 import health_pb2 as pb
 from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_status import rpc_status
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import ResponseReceived
@@ -19,6 +23,7 @@ from twinhead.server.health import Health
 SERVING = pb.HealthCheckResponse.SERVING
 NOT_SERVING = pb.HealthCheckResponse.NOT_SERVING
 UNKNOWN = pb.HealthCheckResponse.SERVICE_UNKNOWN
+NOT_FOUND, INVALID = grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT
 SERVICES = ["", "twinhead.v1.InferenceService", "twinhead.v1.ModelService"]
 
 
@@ -37,8 +42,33 @@ def health_of(worker: DebugWorker) -> Health:
 
 
 def watches(worker: DebugWorker) -> int:
-    """Health calls that are open."""
-    return worker.worker._gate._health.count
+    """Calls of those who watch that are open."""
+    return worker.worker._gate._others["/grpc.health.v1.Health/Watch"].count
+
+
+def tell(worker: DebugWorker, *, serving: bool) -> None:
+    """On the worker's own loop, as the worker does."""
+
+    async def set_serving() -> None:
+        health_of(worker).set(serving=serving)
+
+    worker.run(set_serving())
+
+
+def tasks_of(worker: DebugWorker) -> int:
+    async def count() -> int:
+        return len(asyncio.all_tasks())
+
+    return worker.run(count())
+
+
+def refusal(call: Callable[[], object], code: grpc.StatusCode, *details: Message) -> None:
+    """A call is refused so; its details are unpacked."""
+    with pytest.raises(grpc.RpcError) as caught:
+        call()
+    assert caught.value.code() is code, caught.value
+    packed = rpc_status.from_call(caught.value).details
+    assert all(each.Unpack(into) for each, into in zip(packed, details, strict=True))
 
 
 # --- what is told
@@ -53,16 +83,16 @@ async def test_nothing_serves_at_first():
 async def test_all_services_change_at_once():
     health = Health(["a", "b"])
     for serving, status in ((True, SERVING), (False, NOT_SERVING), (True, SERVING)):
-        await health.set_all(serving=serving)
+        health.set(serving=serving)
         for service in ("", "a", "b"):
             assert (await health.Check(asked(service), None)).status == status
 
 
 async def test_a_worker_that_drains_never_serves_again():
     health = Health(["a"])
-    await health.set_all(serving=True)
-    await health.enter_graceful_shutdown()
-    await health.set_all(serving=True)
+    health.set(serving=True)
+    health.drain()
+    health.set(serving=True)
     for service in ("", "a"):
         assert (await health.Check(asked(service), None)).status == NOT_SERVING
 
@@ -72,7 +102,7 @@ def test_those_who_watch_see_every_change(debug_worker, stub, service):
     watching = stub.Watch(asked(service), timeout=60)
     assert next(watching).status == SERVING
     for serving, status in ((False, NOT_SERVING), (True, SERVING), (False, NOT_SERVING)):
-        debug_worker.run(health_of(debug_worker).set_all(serving=serving))
+        tell(debug_worker, serving=serving)
         assert next(watching).status == status
     watching.cancel()
 
@@ -81,7 +111,7 @@ def test_those_who_watch_are_not_told_twice(debug_worker, stub):
     watching = stub.Watch(asked(), timeout=60)
     assert next(watching).status == SERVING
     for serving in (True, True, False, False):
-        debug_worker.run(health_of(debug_worker).set_all(serving=serving))
+        tell(debug_worker, serving=serving)
     assert next(watching).status == NOT_SERVING
     watching.cancel()
 
@@ -89,7 +119,7 @@ def test_those_who_watch_are_not_told_twice(debug_worker, stub):
 def test_many_may_watch_one_service(debug_worker, stub):
     watching = [stub.Watch(asked(), timeout=60) for _ in range(10)]
     assert {next(each).status for each in watching} == {SERVING}
-    debug_worker.run(health_of(debug_worker).set_all(serving=False))
+    tell(debug_worker, serving=False)
     assert {next(each).status for each in watching} == {NOT_SERVING}
     for each in watching:
         each.cancel()
@@ -100,7 +130,7 @@ def test_those_who_watch_still_see_changes_when_another_has_left(debug_worker, s
     assert next(leaving).status == next(staying).status == SERVING
     leaving.cancel()
     wait_until(lambda: watches(debug_worker) == 1)
-    debug_worker.run(health_of(debug_worker).set_all(serving=False))
+    tell(debug_worker, serving=False)
     assert next(staying).status == NOT_SERVING
     staying.cancel()
 
@@ -109,29 +139,41 @@ def test_those_who_watch_still_see_changes_when_another_has_left(debug_worker, s
 
 
 def test_an_unknown_service_is_told_so_and_forgotten(debug_worker, stub):
-    health = health_of(debug_worker)
+    health, before = health_of(debug_worker), tasks_of(debug_worker)
     names = [f"no.such.Service{n}" for n in range(100)]
     watching = [stub.Watch(asked(name), timeout=60) for name in names]
     assert {next(each).status for each in watching} == {UNKNOWN}
-    assert not set(health._server_watchers) & set(names)
     for name in names:
-        with pytest.raises(grpc.RpcError) as caught:
-            stub.Check(asked(name), timeout=10)
-        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
-    assert set(health._server_status) == set(SERVICES)
+        info = ErrorInfo()
+        refusal(lambda name=name: stub.Check(asked(name), timeout=10), NOT_FOUND, info)
+        assert (info.reason, info.domain) == ("UNKNOWN_SERVICE", "twinhead")
     for each in watching:
         each.cancel()
     wait_until(lambda: watches(debug_worker) == 0)
-    assert set(health._server_watchers) <= set(SERVICES)
+    assert health._services == set(SERVICES)
+    wait_until(lambda: tasks_of(debug_worker) == before)
 
 
 def test_known_names_leave_nothing_behind_either(debug_worker, stub):
+    before = tasks_of(debug_worker)
     watching = [stub.Watch(asked(name), timeout=60) for name in SERVICES]
     assert {next(each).status for each in watching} == {SERVING}
     for each in watching:
         each.cancel()
     wait_until(lambda: watches(debug_worker) == 0)
-    assert not health_of(debug_worker)._server_watchers
+    wait_until(lambda: tasks_of(debug_worker) == before)
+
+
+def test_a_name_may_be_long_and_not_longer(stub):
+    longest = "x" * 256
+    watching = stub.Watch(asked(longest), timeout=60)
+    assert next(watching).status == UNKNOWN
+    watching.cancel()
+    refusal(lambda: stub.Check(asked(longest), timeout=10), NOT_FOUND, ErrorInfo())
+    for call in (stub.Check, lambda *how, **options: next(stub.Watch(*how, **options))):
+        bad = BadRequest()
+        refusal(lambda call=call: call(asked(f"{longest}x"), timeout=10), INVALID, ErrorInfo(), bad)
+        assert [each.field for each in bad.field_violations] == ["service"]
 
 
 def test_those_who_watch_an_unknown_service_hear_of_nothing_else(debug_worker, stub):
@@ -139,7 +181,7 @@ def test_those_who_watch_an_unknown_service_hear_of_nothing_else(debug_worker, s
     assert next(watching).status == UNKNOWN
     with ThreadPoolExecutor(1) as pool:
         further = pool.submit(next, watching)
-        debug_worker.run(health_of(debug_worker).set_all(serving=False))
+        tell(debug_worker, serving=False)
         assert stub.Check(asked(), timeout=10).status == NOT_SERVING
         assert not further.done()
         watching.cancel()
@@ -212,7 +254,7 @@ def deaf_caller(debug_worker):
 def test_a_caller_who_takes_nothing_does_not_hold_up_the_others(debug_worker, deaf_caller, stub):
     watching = stub.Watch(asked(), timeout=20)
     assert next(watching).status == SERVING
-    debug_worker.run(health_of(debug_worker).set_all(serving=False))
+    tell(debug_worker, serving=False)
     assert next(watching).status == NOT_SERVING
     assert stub.Check(asked(), timeout=10).status == NOT_SERVING
     watching.cancel()

@@ -396,7 +396,7 @@ def test_a_worker_that_is_not_there_is_said_before_anything_is_written(folder, l
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"Error: no worker answers at {target} (")
-    assert line.endswith("; is it running? Start one: twinhead serve")
+    assert line.endswith(", else without? Start one: twinhead serve")
     assert sorted(path.name for path in folder.iterdir()) == ["in.csv", "out.csv.partial"]
     assert (folder / "out.csv.partial").read_text() == "of yesterday"
 

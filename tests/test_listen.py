@@ -7,11 +7,13 @@ import ssl
 import grpc
 import pytest
 import trustme
+from debug_model import debug_model
 from twinhead.client import Tls
 from twinhead.client.channel import Access
 from twinhead.server.certificates import Certificates
 from twinhead.server.listen import ListenError, bind, is_loopback, read_certificates
 from twinhead.server.settings import WorkerSettings
+from twinhead.server.worker import Worker
 
 
 @pytest.fixture
@@ -191,6 +193,24 @@ def test_tokens_do_not_make_up_for_encryption(tmp_path):
     (tmp_path / "tokens").write_text("correct-horse-battery-staple infer\n")
     with pytest.raises(ListenError, match="nothing is encrypted"):
         read_certificates(WorkerSettings(host="0.0.0.0", token_file=str(tmp_path / "tokens")))
+
+
+@pytest.mark.parametrize("anonymous", ["infer", "read", "infer,read"])
+def test_scopes_of_anonymous_callers_need_a_token_file(tls_files, tmp_path, anonymous):
+    # Without one everybody may do everything, which is not what was asked for.
+    for more in ({}, {"allow_plaintext": True}, tls_files):
+        settings = WorkerSettings(**more, anonymous=anonymous)
+        with pytest.raises(ListenError, match=r"^--anonymous says .* there is no --token-file$"):
+            read_certificates(settings)
+    file = tmp_path / "tokens"
+    file.write_text("correct-horse-battery-staple admin\n")
+    settings = WorkerSettings(anonymous=anonymous, token_file=str(file))
+    assert read_certificates(settings) is None
+
+
+async def test_a_worker_with_them_and_without_a_token_file_does_not_start():
+    with pytest.raises(ListenError, match=r"^--anonymous says "):
+        await Worker(WorkerSettings(port=0, anonymous="read")).start(lambda *_: debug_model())
 
 
 @pytest.mark.parametrize("plaintext", [False, True])

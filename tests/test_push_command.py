@@ -208,7 +208,7 @@ def test_limits_and_probes_of_ones_own(worker, saved, first, tmp_path):
 
 def test_the_token(start, tmp_path, changed, first, second):
     known, right, wrong = (tmp_path / name for name in ("known", "right", "wrong"))
-    known.write_text(f"{TOKEN} admin\n")
+    known.write_text(f"{TOKEN} infer,admin\n")
     right.write_text(TOKEN)
     wrong.write_text(TOKEN + "x")
     worker = start(token_file=str(known))
@@ -219,9 +219,9 @@ def test_the_token(start, tmp_path, changed, first, second):
         done = run(changed, worker, options=options)
         assert done.exit_code == 1
         assert said in only_line(done.stdout)
-    assert live_version(worker) == first
+    assert live_version(worker, TOKEN) == first
     assert run(changed, worker, options=("--token-file", right)).exit_code == 0
-    assert live_version(worker) == second
+    assert live_version(worker, TOKEN) == second
 
 
 # What is published.

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 from conftest import DebugWorker, wait_until
+from debug_model import debug_model
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from test_client import swap
 from test_inference_service import Gate
@@ -90,6 +91,8 @@ def test_a_pass_that_hangs(worker, watch, caplog):
         assert told(watched) == [NOT_SERVING] * len(SERVICES)
         with AdminClient(worker.admin_target) as admin:
             assert not admin.status().ready
+        # What it has tried in vain does not wait behind the pass any more.
+        assert worker.worker._queue.tokens == 0
         gate.open.set()
         assert told(watched) == [SERVING] * len(SERVICES)
         # Nobody is sent away: whoever comes all the same waits, and is answered in the end.
@@ -104,6 +107,32 @@ def test_a_pass_that_hangs(worker, watch, caplog):
     assert [level for level, _ in said] == [logging.ERROR, logging.INFO]
     assert said[0][1].startswith("not ready: ")
     assert said[1][1] == "ready again"
+
+
+def test_one_pass_of_two_at_once_that_hangs(start_debug_worker, watch):
+    model = debug_model()
+    model.engine.streams = model.engine._threads = 2
+    encode, entered, release = model.engine.encode, threading.Event(), threading.Event()
+
+    def hanging(ids, tasks, **options):
+        if len(ids[0]) == 5:
+            entered.set()
+            release.wait(60)
+        return encode(ids, tasks, **options)
+
+    model.engine.encode = hanging
+    worker = start_debug_worker(load=lambda *_: model, stall_seconds=1)
+    watched = watch(worker)
+    with Client(worker.target) as client, ThreadPoolExecutor(1) as pool:
+        caller = pool.submit(client.infer, ["w1 w2 w3"])
+        assert entered.wait(30)
+        # The other runner answers all along.
+        while watched[0].said_nothing_more():
+            client.infer(["w1"])
+        assert told(watched) == [NOT_SERVING] * len(SERVICES)
+        release.set()
+        assert told(watched) == [SERVING] * len(SERVICES)
+        assert len(caller.result(30)) == 1
 
 
 def test_an_engine_that_hangs_while_nobody_calls(worker, watch):

@@ -9,6 +9,7 @@ from twinhead.client.worker_status import read_status
 from twinhead.v1 import model_admin_service_pb2 as pb
 
 BOUNDS = (1.0, 2.0, 4.0)
+REASONS = ("QUEUE_FULL", "CANCELLED", "INVALID_REQUEST", "DRAINING", "STARTING", "STORE_FULL")
 
 
 def latencies(*batches: int) -> Latencies:
@@ -77,7 +78,7 @@ def test_an_answer_is_read():
         padded_tokens=7,
         passes=8,
         swaps=9,
-        failures={"QUEUE_FULL": 10, "CANCELLED": 11},
+        failures=dict.fromkeys(REASONS, 10),
         latencies={
             "interactive": pb.Latencies(at_most_seconds=[0.5, 1], batches=[1, 2, 3]),
             "bulk": pb.Latencies(at_most_seconds=[0.5, 1], batches=[0, 0, 0]),
@@ -101,7 +102,7 @@ def test_an_answer_is_read():
         status.swaps,
     ] == [*range(1, 10)]
     # In the order of their names, whatever the order in which they came.
-    assert list(status.failures.items()) == [("CANCELLED", 11), ("QUEUE_FULL", 10)]
+    assert list(status.failures.items()) == [(reason, 10) for reason in sorted(REASONS)]
     assert list(status.latencies) == ["bulk", "interactive"]
     assert status.latencies["interactive"] == Latencies((0.5, 1.0), (1, 2, 3))
 
