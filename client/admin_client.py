@@ -1,5 +1,6 @@
 """The client of a worker's admin service: push weights, list versions, roll back."""
 
+import contextlib
 import queue
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -227,6 +228,9 @@ class Push:
         """
         self._decision.put(True)
         live = self._next().live
+        with contextlib.suppress(grpc.RpcError):
+            for _ in self._call:  # to its end: closing it before would count as a cancelled push
+                pass
         return live.previous_version, live.lasting
 
     def _requests(self) -> Generator[pb.PushWeightsRequest]:

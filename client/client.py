@@ -173,6 +173,7 @@ class Client:
             call = self._inference.StreamInfer(window.requests(), metadata=self._metadata)
             try:
                 for response in call:
+                    self._reached = True
                     window.settle(response)
                     lost_since = None
                     yield from window.results()

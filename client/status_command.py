@@ -1,5 +1,6 @@
 """`twinhead status`: what workers serve, and which versions they keep."""
 
+import contextlib
 import json
 import sys
 from datetime import UTC, datetime, timedelta
@@ -46,7 +47,8 @@ def status(
     """
     console = Console(highlight=False, soft_wrap=True)
     if watching:
-        watch(Console(highlight=False), workers, access, interval, as_json=as_json)
+        with contextlib.suppress(KeyboardInterrupt):  # the way out
+            watch(Console(highlight=False), workers, access, interval, as_json=as_json)
         return
     failed = False
     for target in workers:

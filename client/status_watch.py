@@ -50,10 +50,10 @@ class Look:
 
     def latencies(self) -> Iterator[tuple[str, Latencies]]:
         """Of each class of service that had batches."""
-        if self.status is None:
+        if self.status is None or self.before is None:
             return
         for name, now in self.status.latencies.items():
-            recent = now.since(self.before.latencies.get(name) if self.before else None)
+            recent = now.since(self.before.latencies.get(name))
             if recent.count:
                 yield name, recent
 
@@ -145,13 +145,13 @@ def picture(look: Look) -> RenderableType:
     )
     for name, latencies in look.latencies():
         table.add_row(
-            name,
+            escape(name),
             f"{latencies.count / look.seconds:,.0f} batches a second, half within "
             f"{_time(latencies.quantile(0.5))}, 99 % within {_time(latencies.quantile(0.99))}",
         )
     for reason, rate, count in look.failures():
         style = "red" if rate else "dim"
-        table.add_row("failures", f"[{style}]{reason}: {rate:,.1f} a second ({count:,})[/]")
+        table.add_row("failures", f"[{style}]{escape(reason)}: {rate:,.1f} a second ({count:,})[/]")
     return Group(
         Text.from_markup(
             f"[bold]{escape(look.target)}[/]  {state}, {escape(status.engine)}, twinhead "

@@ -43,6 +43,8 @@ class Latencies:
             strict=True,
         ):
             if batches and seen + batches >= wanted:
+                if upper == float("inf"):
+                    break
                 return lower + (upper - lower) * (wanted - seen) / batches
             seen += batches
         return float("inf")

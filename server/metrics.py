@@ -144,7 +144,8 @@ class Metrics:
             ListenError: the address is taken or not ours.
         """
         try:
-            server, _ = start_http_server(port, host, self.registry)
+            bare = host.removeprefix("[").removesuffix("]")
+            server, _ = start_http_server(port, bare, self.registry)
         except OSError as error:
             raise ListenError(
                 f"cannot give out metrics on {host}:{port}: {error.strerror}; choose another "

@@ -44,12 +44,15 @@ class ReadSettings:
 
     def _lines(self) -> Iterator[str]:
         for name, value in self.settings.model_dump().items():
-            source = self.sources.get(name, "default")
+            source = "".join(
+                each if each.isprintable() else "?" for each in self.sources.get(name, "default")
+            )
             if value is None:  # TOML has nothing for that
                 yield f"# {name} is not set  # {source}"
             else:
-                # What JSON writes of these is TOML, too, but for one character.
+                # What JSON writes of these is TOML, too, but for one character and one number.
                 text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+                text = "inf" if text == "Infinity" else text
                 yield f"{name} = {text}  # {source}"
 
 

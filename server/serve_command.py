@@ -49,12 +49,12 @@ def _settings_options(command: Callable[..., Any]) -> Callable[..., Any]:
         elif get_origin(kind) is Literal:
             kind = click.Choice(get_args(kind))
         shown = field.default not in (None, "")
+        default = str(field.default).lower()
         option = click.option(
             f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
             type=kind,
             default=None,
-            show_default=str(field.default).lower() if shown else False,
-            help=field.description,
+            help=f"{field.description}  [default: {default}]" if shown else field.description,
         )
         command = option(command)
     return command

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import grpc
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.propagate import extract
 from opentelemetry.sdk.resources import Resource
@@ -67,7 +68,7 @@ class Traces:
         ) as span:
 
             def ended(code: str) -> None:
-                span.set_attribute("rpc.grpc.status_code", code)
+                span.set_attribute("rpc.grpc.status_code", grpc.StatusCode[code].value[0])
                 if code not in _CALLERS_FAULT:
                     span.set_status(Status(StatusCode.ERROR, code))
 

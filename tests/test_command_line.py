@@ -39,7 +39,7 @@ def test_help_lists_the_commands(run_twinhead):
     assert done.returncode == 0
     listed = done.stdout.split("Commands:\n")[1].splitlines()
     names = [line.split()[0] for line in listed]
-    commands = "demo evaluate import inspect label push rollback serve status train"
+    commands = "demo evaluate health import inspect label push rollback serve status train"
     assert names == commands.split()
     assert "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some rows" in done.stdout
     assert run_twinhead("-h").stdout == done.stdout

@@ -142,10 +142,10 @@ def test_clear_sentences(checkpoint, task, label, text):
 
 
 def test_the_stated_accuracy_on_the_real_validation_rows(checkpoint, description):
-    data = os.environ.get("TWINHEAD_DATA")
+    data = os.environ.get("STARTER_DATA")
     if data is None:
         pytest.skip(
-            "TWINHEAD_DATA is not set: the topic accuracy that the starter model states was not "
+            "STARTER_DATA is not set: the topic accuracy that the starter model states was not "
             "measured anew on ag_news_clean/validation.jsonl"
         )
     task = checkpoint.config.task("topic")

@@ -115,7 +115,7 @@ def test_one_pass_of_two_at_once_that_hangs(start_debug_worker, watch):
     encode, entered, release = model.engine.encode, threading.Event(), threading.Event()
 
     def hanging(ids, tasks, **options):
-        if len(ids[0]) == 5:
+        if len(ids[0]) == 9:  # no other sentence is as long
             entered.set()
             release.wait(60)
         return encode(ids, tasks, **options)
@@ -124,7 +124,7 @@ def test_one_pass_of_two_at_once_that_hangs(start_debug_worker, watch):
     worker = start_debug_worker(load=lambda *_: model, stall_seconds=1)
     watched = watch(worker)
     with Client(worker.target) as client, ThreadPoolExecutor(1) as pool:
-        caller = pool.submit(client.infer, ["w1 w2 w3"])
+        caller = pool.submit(client.infer, ["w1 w2 w3 w4 w5 w6 w7"])
         assert entered.wait(30)
         # The other runner answers all along.
         while watched[0].said_nothing_more():
