@@ -130,9 +130,6 @@ async def _serve(settings: WorkerSettings, port_file: Path | None) -> bool:
         logger.info("stopped before the model was loaded")
         _exit_now(0)
     model = await starting
-    if port_file is not None:
-        _staging(port_file).write_text(f"{worker.port}\n{worker.admin_port}\n", encoding="utf-8")
-        _staging(port_file).replace(port_file)  # whoever sees the file sees the port in it
     tasks = ", ".join(task.name for task in model.config.tasks)
     logger.info(
         "ready on %s:%d%s, admin service on %s:%d: version %s, tasks %s",
@@ -146,6 +143,9 @@ async def _serve(settings: WorkerSettings, port_file: Path | None) -> bool:
     )
     if worker.metrics_port:
         logger.info("metrics on http://%s:%d/metrics", settings.metrics_host, worker.metrics_port)
+    if port_file is not None:
+        _staging(port_file).write_text(f"{worker.port}\n{worker.admin_port}\n", encoding="utf-8")
+        _staging(port_file).replace(port_file)  # whoever sees the file sees the port in it
     await stop.wait()
     logger.info("draining, at most %.0f s", settings.drain_seconds)
     finished = await worker.drain()
