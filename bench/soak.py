@@ -39,6 +39,8 @@ from twinhead.v1.inference_service_pb2_grpc import InferenceServiceStub
 STREAMS, CALLERS, MOST_ROWS = 2, 4, 64
 SWAP_SECONDS = 5.0
 FUZZERS, FUZZ = 6, 20_000
+# A worker gives memory back some seconds after its last caller.
+REST_SECONDS = 12
 CANCELLED, ABANDONED, SLOW, HALF_OPEN = 1000, 200, 20, 50
 
 
@@ -272,6 +274,7 @@ def come_to_rest(worker: Running, seconds: float = 60.0) -> str:
             status = admin.status()
             held = f"{status.calls} calls, {status.queue_tokens} tokens"
             if not status.calls and not status.queue_tokens:
+                time.sleep(REST_SECONDS)
                 return ""
             if time.monotonic() > deadline:
                 return held

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from .batch_queue import BatchQueue
 from .batch_runner import BatchRunner
 from .errors import NotServingError
+from .free_memory import return_memory
 from .job import Job
 from .live_model import LiveModel, Serving
 from .request_check import RequestPlan
@@ -35,9 +36,12 @@ class Watchdog:
     async def follow(self, tell: Callable[[bool], None]) -> None:
         """Watch for ever; `tell` is called with each change of whether the model answers."""
         pause = self._stall_seconds / _LOOKS
-        serves = True
+        serves, idle = True, False
         while True:
             await asyncio.sleep(pause)
+            was_idle, idle = idle, not self._has_run(pause)
+            if idle and not was_idle:  # what the last callers took is not needed soon
+                await asyncio.to_thread(return_memory)
             try:
                 fault = await self._fault(self._serving.model(), pause)
             except NotServingError:  # draining
@@ -51,12 +55,16 @@ class Watchdog:
                 logger.info("ready again")
             tell(serves)
 
+    def _has_run(self, seconds: float) -> bool:
+        """Whether a pass, for anybody, has succeeded in the last so many seconds."""
+        return self._runner.last_success > time.monotonic() - seconds
+
     async def _fault(self, model: LiveModel, fresh_seconds: float) -> str | None:
         """What is wrong with the model's runner; None if nothing is."""
         running = self._runner.running_seconds()
         if running > self._stall_seconds:
             return f"an encoder pass has been running for {running:.0f} s"
-        if self._runner.last_success > time.monotonic() - fresh_seconds:
+        if self._has_run(fresh_seconds):
             return None
         plan = RequestPlan(
             tasks=model.config.tasks,
