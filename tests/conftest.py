@@ -11,12 +11,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import hypothesis
 import one_thread  # noqa: F401 (before whatever imports torch)
 import pytest
 from debug_model import CountingEngine, debug_model
 from twinhead.client import Client
 from twinhead.server.settings import WorkerSettings
 from twinhead.server.worker import Worker
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("no clock", deadline=None)
+hypothesis.settings.load_profile("no clock")
 
 ROOT = Path(__file__).resolve().parents[1]
 TWINHEAD = [sys.executable, "-m", "twinhead.client"]

@@ -482,7 +482,7 @@ def test_when_it_is_told_to_end_finished_rows_are_kept(folder, start_label, debu
 
 
 def test_the_output_has_its_name_only_in_the_end(folder, start_label, debug_worker):
-    debug_worker.engine.seconds_per_pass = 0.05
+    debug_worker.engine.seconds_per_pass = 0.2
     save(folder / "in.csv", rows_of(words(2000)))
     process = start_label("in.csv", "-o", "out.csv", worker=debug_worker.target)
     partial = folder / "out.csv.partial"

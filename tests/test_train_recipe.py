@@ -8,7 +8,7 @@ import torch
 import trained
 from safetensors.numpy import load_file
 from twinhead.model.checkpoint import Checkpoint
-from twinhead.trainer import losses
+from twinhead.trainer import losses, training_run
 from twinhead.trainer.errors import DataError, DivergedError, RecipeError, RunError
 from twinhead.trainer.train_recipe import Observer
 
@@ -273,7 +273,8 @@ def test_batches_of_frozen_heads_alone_move_nothing(first, tmp_path):
     assert distance <= 1.01e-2  # one step of the rate
 
 
-def test_losses_are_told_as_means_over_the_rows(tmp_path):
+def test_losses_are_told_as_means_over_the_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(training_run, "_LOG_SECONDS", 1e9)  # one record, of the whole epoch
     recipe = trained.write_recipe(tmp_path)
     still = ["training.learning_rate=1e-9", "training.head_learning_rate=1e-9"]
     told = {}
