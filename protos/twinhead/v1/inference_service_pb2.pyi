@@ -72,18 +72,20 @@ SENTENCE_CODE_TOO_LONG: SentenceCode
 SENTENCE_CODE_INVALID: SentenceCode
 
 class InferRequest(_message.Message):
-    __slots__ = ("sentences", "outputs", "truncation", "model_version", "service_class")
+    __slots__ = ("sentences", "outputs", "truncation", "model_version", "service_class", "repeatable")
     SENTENCES_FIELD_NUMBER: _ClassVar[int]
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     TRUNCATION_FIELD_NUMBER: _ClassVar[int]
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     SERVICE_CLASS_FIELD_NUMBER: _ClassVar[int]
+    REPEATABLE_FIELD_NUMBER: _ClassVar[int]
     sentences: _containers.RepeatedScalarFieldContainer[str]
     outputs: OutputSelection
     truncation: Truncation
     model_version: str
     service_class: ServiceClass
-    def __init__(self, sentences: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Union[OutputSelection, _Mapping]] = ..., truncation: _Optional[_Union[Truncation, str]] = ..., model_version: _Optional[str] = ..., service_class: _Optional[_Union[ServiceClass, str]] = ...) -> None: ...
+    repeatable: bool
+    def __init__(self, sentences: _Optional[_Iterable[str]] = ..., outputs: _Optional[_Union[OutputSelection, _Mapping]] = ..., truncation: _Optional[_Union[Truncation, str]] = ..., model_version: _Optional[str] = ..., service_class: _Optional[_Union[ServiceClass, str]] = ..., repeatable: _Optional[bool] = ...) -> None: ...
 
 class OutputSelection(_message.Message):
     __slots__ = ("tasks", "skip_tasks", "embedding", "logits", "token_logits")

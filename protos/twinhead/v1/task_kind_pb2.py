@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btwinhead/v1/task_kind.proto\x12\x0btwinhead.v1*\x87\x01\n\x08TaskKind\x12\x19\n\x15TASK_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16TASK_KIND_SINGLE_LABEL\x10\x01\x12\x14\n\x10TASK_KIND_BINARY\x10\x02\x12\x19\n\x15TASK_KIND_MULTI_LABEL\x10\x03\x12\x13\n\x0fTASK_KIND_TOKEN\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btwinhead/v1/task_kind.proto\x12\x0btwinhead.v1*\x87\x01\n\x08TaskKind\x12\x19\n\x15TASK_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16TASK_KIND_SINGLE_LABEL\x10\x01\x12\x14\n\x10TASK_KIND_BINARY\x10\x02\x12\x19\n\x15TASK_KIND_MULTI_LABEL\x10\x03\x12\x13\n\x0fTASK_KIND_TOKEN\x10\x04\x42\x02P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'twinhead.v1.task_kind_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'P\001'
   _globals['_TASKKIND']._serialized_start=45
   _globals['_TASKKIND']._serialized_end=180
 # @@protoc_insertion_point(module_scope)

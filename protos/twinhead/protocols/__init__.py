@@ -1,0 +1,1 @@
+"""Protocols of others that the worker speaks, and the Python generated from them."""
