@@ -33,7 +33,6 @@ class Scope(StrEnum):
 
 
 EVERYTHING = frozenset(Scope)
-_NOTHING: frozenset[Scope] = frozenset()
 # By the beginning of a method's name; any one of the scopes will do. None: whoever may call at all.
 _METHODS: tuple[tuple[str, frozenset[Scope] | None], ...] = (
     ("/twinhead.v1.InferenceService/", frozenset({Scope.INFER})),
@@ -41,8 +40,16 @@ _METHODS: tuple[tuple[str, frozenset[Scope] | None], ...] = (
     ("/twinhead.v1.ModelAdminService/ListVersions", frozenset({Scope.READ, Scope.ADMIN})),
     ("/twinhead.v1.ModelAdminService/GetStatus", frozenset({Scope.READ, Scope.ADMIN})),
     ("/twinhead.v1.ModelAdminService/", frozenset({Scope.ADMIN})),
+    ("/inference.GRPCInferenceService/ModelInfer", frozenset({Scope.INFER})),
+    ("/inference.GRPCInferenceService/ModelMetadata", frozenset({Scope.INFER, Scope.READ})),
+    ("/inference.GRPCInferenceService/ServerMetadata", frozenset({Scope.INFER, Scope.READ})),
+    ("/tei.v1.Info/", frozenset({Scope.INFER, Scope.READ})),
+    ("/tei.v1.", frozenset({Scope.INFER})),
     # Probes of orchestrators cannot carry a token, and learn nothing but whether the worker serves.
     ("/grpc.health.v1.Health/", None),
+    ("/inference.GRPCInferenceService/ServerLive", None),
+    ("/inference.GRPCInferenceService/ServerReady", None),
+    ("/inference.GRPCInferenceService/ModelReady", None),
 )
 
 
@@ -122,8 +129,7 @@ class Access:
         if wanted is None:
             return None
         if credentials is None:
-            allowed = self._anonymous
-            return None if allowed & wanted else NoCredentialsError(given=False)
+            return None if self._anonymous & wanted else NoCredentialsError(given=False)
         said = credentials if isinstance(credentials, str) else credentials.decode("latin-1")
         known = None
         if said[: len(_SCHEME)].lower() == _SCHEME:  # names of schemes have no case (RFC 9110)

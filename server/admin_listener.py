@@ -12,7 +12,7 @@ from .access import Access
 from .certificates import Certificates
 from .gate import Gate
 from .health import Health
-from .listen import ListenError, bind, is_loopback
+from .listen import OPTIONS, ListenError, bind, is_loopback
 from .live_model import Serving
 from .metrics import Metrics
 from .settings import WorkerSettings
@@ -55,12 +55,8 @@ class AdminListener:
             interceptors=[Gate(access, _MAX_CALLS, metrics, traces)],
             options=[
                 ("grpc.max_concurrent_streams", 4 * _MAX_CALLS),
-                ("grpc.server_handshake_timeout_ms", 20_000),
                 ("grpc.max_receive_message_length", _REQUEST_BYTES),
-                ("grpc.keepalive_time_ms", 60_000),
-                ("grpc.keepalive_timeout_ms", 20_000),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-                ("grpc.so_reuseport", 0),  # as for the worker's other port
+                *OPTIONS,
             ],
         )
         port = settings.admin_port

@@ -77,35 +77,30 @@ class ModelAdminService(pb_grpc.ModelAdminServiceServicer):
     ) -> pb.GetStatusResponse:
         """Return how the worker does."""
         live = self._serving.model()
-        samples = self._metrics.samples()
-
-        def total(name: str) -> int:
-            return int(
-                sum(value for (each, _), value in samples.items() if each == f"twinhead_{name}")
-            )
-
+        totals: Counter[str] = Counter()
         failures: Counter[str] = Counter()
         latencies: dict[str, dict[float, int]] = {}
-        for (name, labels), value in samples.items():
+        for (name, labels), value in self._metrics.samples().items():
+            totals[name.removeprefix("twinhead_")] += int(value)
             if name == "twinhead_failures_total":
                 failures[labels[1]] += int(value)
             elif name == "twinhead_request_seconds_bucket":
                 latencies.setdefault(labels[0], {})[float(labels[1])] = int(value)
         return pb.GetStatusResponse(
             model_version=live.version,
-            ready=bool(total("ready")),
+            ready=bool(totals["ready"]),
             started=_timestamp(self._started.timestamp()),
             worker_release=self._release,
             engine=_engine(live),
-            resident_bytes=int(samples.get(("process_resident_memory_bytes", ()), 0)),
-            calls=total("calls"),
-            queue_tokens=total("queue_tokens"),
-            queue_limit_tokens=total("queue_limit_tokens"),
-            sentences=total("sentences_total"),
-            tokens=total("tokens_total"),
-            padded_tokens=total("padded_tokens_total"),
-            passes=total("pass_seconds_count"),
-            swaps=total("swaps_total"),
+            resident_bytes=totals["process_resident_memory_bytes"],
+            calls=totals["calls"],
+            queue_tokens=totals["queue_tokens"],
+            queue_limit_tokens=totals["queue_limit_tokens"],
+            sentences=totals["sentences_total"],
+            tokens=totals["tokens_total"],
+            padded_tokens=totals["padded_tokens_total"],
+            passes=totals["pass_seconds_count"],
+            swaps=totals["swaps_total"],
             failures=failures,
             latencies={name: _latencies(buckets) for name, buckets in latencies.items()},
         )

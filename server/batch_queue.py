@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Generator
 from dataclasses import replace
+from typing import NoReturn
 
 from .errors import QueueFullError
 from .job import Job
@@ -68,8 +69,7 @@ class BatchQueue:
         if self._full:
             self._full = waiting > self._max_tokens * _ROOM_AGAIN
         if self._full or waiting >= self._max_tokens:
-            self._full = True
-            raise QueueFullError(self._retry_seconds())
+            self._refuse()
 
     @contextlib.contextmanager
     def expecting(self, tokens: int) -> Generator[None]:
@@ -80,8 +80,7 @@ class BatchQueue:
         """
         waiting = self._tokens + self._expected_tokens
         if waiting and waiting + tokens > self._max_tokens:
-            self._full = True
-            raise QueueFullError(self._retry_seconds())
+            self._refuse()
         self._expected_tokens += tokens
         try:
             yield
@@ -97,8 +96,7 @@ class BatchQueue:
         if job.plan.service_class is not ServiceClass.PROBE and not self._fits(
             job, self._max_tokens
         ):
-            self._full = True
-            raise QueueFullError(self._retry_seconds())
+            self._refuse()
         self._add(job)
 
     async def put_when_room(self, job: Job) -> None:
@@ -168,7 +166,9 @@ class BatchQueue:
         self._tokens -= sum(item.length for item in batch.items)
         self._clock = self._clocks[chosen]
         self._clocks[chosen] += batch.padded_tokens / chosen.weight
-        wide = batch.model.engine.widens and batch.padded_tokens >= _WIDE_TOKENS
+        # (Other numbers of threads round differently.)
+        widens = batch.model.engine.widens and not batch.repeatable
+        wide = widens and batch.padded_tokens >= _WIDE_TOKENS
         if wide and not self._running and not any(self._lines.values()):
             self._exclusive = True
             batch = replace(batch, alone=True)
@@ -177,6 +177,10 @@ class BatchQueue:
 
     def _fits(self, job: Job, limit: int) -> bool:
         return not self._tokens or self._tokens + job.tokens <= limit
+
+    def _refuse(self) -> NoReturn:
+        self._full = True
+        raise QueueFullError(self._retry_seconds())
 
     def _retry_seconds(self) -> float:
         pace = self._tokens_per_second or 1000.0

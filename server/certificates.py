@@ -47,24 +47,22 @@ class Certificates:
         Raises:
             ValueError: the files are no good any more.
         """
-        used: _Stamp = self._stamp()
-        refused: _Stamp = ()
+        seen = self._stamp()
         first = self._read()
 
         def changed() -> Any:  # None is allowed, whatever the type stubs say
             """What is in the files if it is another than before; asked at each handshake."""
-            nonlocal used, refused
+            nonlocal seen
             stamp = self._stamp()
-            if stamp in (used, refused):
+            if stamp == seen:
                 return None
+            # Also when it is refused: half replaced, maybe, they will be another again.
+            seen = stamp
             try:
                 read = self._read()
             except ValueError as error:
-                # Half replaced, maybe; once they are another again, they are read again.
-                refused = stamp
                 logger.error("TLS goes on with the certificate from before: %s", error)
                 return None
-            used, refused = stamp, ()
             logger.info("TLS certificate read again from %s", self._certificate)
             return read
 

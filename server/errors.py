@@ -11,6 +11,7 @@ ServiceError
 ├── PushAbortedError       ABORTED               another push is under way, or this one fell silent
 ├── StoreFullError         RESOURCE_EXHAUSTED    the disk has no room for a version
 ├── UnknownVersionError    NOT_FOUND             no such version is kept
+├── UnknownModelError      NOT_FOUND             no such model, or version of it, is served
 ├── UnknownServiceError    NOT_FOUND             health was asked of a service that is not here
 ├── NoCredentialsError     UNAUTHENTICATED       the token is missing or wrong
 ├── ScopeMissingError      PERMISSION_DENIED     the token is right, but does not allow this
@@ -21,7 +22,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -210,6 +211,21 @@ class UnknownVersionError(ServiceError):
             if version
             else "no version was live before this one"
         )
+
+
+class UnknownModelError(ServiceError):
+    """No model of this name, or no such version of it, is served here."""
+
+    code = grpc.StatusCode.NOT_FOUND
+    reason = "UNKNOWN_MODEL"
+
+    def __init__(self, what: Literal["model", "version"], wanted: str, served: str) -> None:
+        self._metadata = {what: served}
+        super().__init__(f"{what} {wanted[:64]!r} is not served here; {served} is")
+
+    @override
+    def metadata(self) -> dict[str, str]:
+        return self._metadata
 
 
 class UnknownServiceError(ServiceError):

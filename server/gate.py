@@ -36,11 +36,26 @@ if TYPE_CHECKING:  # OpenTelemetry is an extra
 
 logger = logging.getLogger(__name__)
 
-_INFERENCE = "/twinhead.v1.InferenceService/"
+# By the beginning of their names, in our contract and in those of others that are spoken here.
+_INFERENCE = (
+    "/twinhead.v1.InferenceService/",
+    "/inference.GRPCInferenceService/ModelInfer",
+    "/tei.v1.Embed/",
+    "/tei.v1.Predict/",
+    "/tei.v1.Tokenize/",
+)
 _PUSH = "/twinhead.v1.ModelAdminService/PushWeights"
 # Of requests that hold a name or two: watchers hold theirs for as long as they watch.
 _SMALL_BYTES = 4096
-_INFER = "/twinhead.v1.InferenceService/Infer"
+# What is refused before it is read when the queue has no room; streams wait.
+_UNARY_INFERENCE = frozenset(
+    (
+        "/twinhead.v1.InferenceService/Infer",
+        "/inference.GRPCInferenceService/ModelInfer",
+        "/tei.v1.Embed/Embed",
+        "/tei.v1.Predict/Predict",
+    )
+)
 # What is safe to write into a log, and long enough for anybody's ids.
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 _CODES: Mapping[int, str] = {code.value[0]: code.name for code in grpc.StatusCode}
@@ -66,7 +81,7 @@ class Gate(grpc.aio.ServerInterceptor):
             limit: calls of inference at once, and as many of each other method.
             metrics: what is noted of calls.
             traces: where their spans go, if anywhere.
-            admit: raises a ServiceError when there is no room for another call of `Infer`.
+            admit: raises a ServiceError when there is no room for another call for one batch.
         """
         self._access = access
         self.inference = CallLimit(limit)
@@ -107,7 +122,7 @@ class Gate(grpc.aio.ServerInterceptor):
         task = asyncio.current_task()
         if task is not None:
             limit.enter(task)
-        if self._admit is not None and method == _INFER:
+        if self._admit is not None and method in _UNARY_INFERENCE:
             self._admit()
 
     def _refusing(self, method: str, error: ServiceError) -> Any:
@@ -158,7 +173,7 @@ class Gate(grpc.aio.ServerInterceptor):
             (True, False): grpc.stream_unary_rpc_method_handler,
             (True, True): grpc.stream_stream_rpc_method_handler,
         }[handler.request_streaming, handler.response_streaming]
-        small = not method.startswith((_INFERENCE, _PUSH))
+        small = not method.startswith((*_INFERENCE, _PUSH))
         read = _lenient(handler.request_deserializer, _SMALL_BYTES if small else None)
         return make(call, read, handler.response_serializer)
 
@@ -168,12 +183,13 @@ class Gate(grpc.aio.ServerInterceptor):
         name = method.rpartition("/")[2]
         metadata: dict[str, str | bytes] = dict(context.invocation_metadata() or ())
         given = metadata.get(REQUEST_ID_KEY)
-        chosen = isinstance(given, str) and _REQUEST_ID.fullmatch(given) is not None
-        request_id = given if chosen and isinstance(given, str) else secrets.token_hex(8)
+        if isinstance(given, str) and _REQUEST_ID.fullmatch(given):
+            request_id = given
+            context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
+        else:
+            request_id = secrets.token_hex(8)
         # The task is the call's own, and so are these.
         REQUEST_ID.set(request_id)
-        if chosen:
-            context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
         # Reasons, not the errors themselves: a stream may go on for days.
         reasons: Counter[str] = Counter()
 

@@ -43,13 +43,13 @@ class Health(health_pb2_grpc.HealthServicer):
         context: Context,  # noqa: ARG002
     ) -> _Response:
         """Tell of a service."""
-        if self._name(request) is None:
+        if not self._knows(request):
             raise UnknownServiceError
         return _Response(status=self._status(known=True))
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:
         """Tell of a service, and of each change, until the caller leaves."""
-        known = self._name(request) is not None
+        known = self._knows(request)
         told = None
         while True:
             changed, status = self._changed, self._status(known=known)
@@ -59,11 +59,11 @@ class Health(health_pb2_grpc.HealthServicer):
             else:
                 await changed.wait()
 
-    def _name(self, request: health_pb2.HealthCheckRequest) -> str | None:
-        """The service that is asked about; None for one that is not here."""
+    def _knows(self, request: health_pb2.HealthCheckRequest) -> bool:
+        """Whether the service that is asked about is here."""
         if len(request.service) > _NAME_CHARACTERS:
             raise InvalidRequestError([("service", f"longer than {_NAME_CHARACTERS} characters")])
-        return request.service if request.service in self._services else None
+        return request.service in self._services
 
     def _status(self, *, known: bool) -> "_Response.ServingStatus":
         if not known:

@@ -34,6 +34,11 @@ class MicroBatch:
     """Whether nothing else waits or runs, so that the pass may have the whole machine."""
 
     @property
+    def repeatable(self) -> bool:
+        """Whether it must be computed as at any other time."""
+        return self.items[0].job.plan.repeatable
+
+    @property
     def padded_tokens(self) -> int:
         """What the encoder computes."""
         return _padded_tokens(self.model.engine, len(self.items), self.items[-1].length)
@@ -44,15 +49,17 @@ class JobLine:
 
     Each micro-batch is built around the oldest sentence of the job whose turn it is, so a small job
     waits for as many passes as there are jobs, not for all that was there before it; and it is
-    filled with those nearest in length, of all jobs, so little is padded.
+    filled with those nearest in length, of all jobs, so little is padded. A job that is to be
+    repeatable has passes of its own.
     """
 
     def __init__(self) -> None:
         # Each job's sentences in their order, without those at the front that are taken; the job
         # whose turn is next comes first.
         self._turns: dict[Job, deque[Item]] = {}
-        # Sorted by length. A job keeps its version, so during a swap there are two pools.
-        self._pools: dict[LiveModel, list[Item]] = {}
+        # What may share a pass, sorted by length. A job keeps its version, so during a swap there
+        # are two pools; repeatable jobs have one each.
+        self._pools: dict[LiveModel | Job, list[Item]] = {}
 
     def __bool__(self) -> bool:
         """Whether anything waits."""
@@ -66,7 +73,7 @@ class JobLine:
             if sentence is not None
         ]
         self._turns[job] = deque(items)
-        pool = self._pools.setdefault(job.model, [])
+        pool = self._pools.setdefault(_pool_of(job), [])
         pool.extend(items)
         pool.sort(key=_length)  # cheap: the old part is sorted already
 
@@ -74,8 +81,8 @@ class JobLine:
         """Drop what is left of a job; returns how many tokens that was."""
         if self._turns.pop(job, None) is None:
             return 0
-        pool = self._pools[job.model]
-        self._set_pool(job.model, [item for item in pool if item.job is not job])
+        pool = self._pools[_pool_of(job)]
+        self._set_pool(_pool_of(job), [item for item in pool if item.job is not job])
         return sum(item.length for item in pool if item.job is job)
 
     def cut(self, token_budget: int) -> MicroBatch:
@@ -86,16 +93,17 @@ class JobLine:
         """
         job, line = next(iter(self._turns.items()))
         self._turns[job] = self._turns.pop(job)  # its next turn comes after the others'
-        pool = self._pools[job.model]
+        pool = self._pools[_pool_of(job)]
         # A job that is alone in its line is one pass if it fits.
-        padding = job.model.engine.pass_tokens if len(self._turns) > 1 else token_budget
+        alone = len(self._turns) == 1 and not job.plan.repeatable
+        padding = token_budget if alone else job.model.engine.pass_tokens
         start, end = _window(pool, line[0], token_budget, padding, job.model.engine)
         items = pool[start:end]
         for item in items:
             item.taken = True
         for touched in {item.job for item in items}:
             self._advance(touched)
-        self._set_pool(job.model, pool[:start] + pool[end:])
+        self._set_pool(_pool_of(job), pool[:start] + pool[end:])
         return MicroBatch(job.model, items)
 
     def _advance(self, job: Job) -> None:
@@ -106,11 +114,15 @@ class JobLine:
         if not line:
             del self._turns[job]
 
-    def _set_pool(self, model: LiveModel, items: list[Item]) -> None:
+    def _set_pool(self, key: LiveModel | Job, items: list[Item]) -> None:
         if items:
-            self._pools[model] = items
+            self._pools[key] = items
         else:
-            del self._pools[model]
+            del self._pools[key]
+
+
+def _pool_of(job: Job) -> LiveModel | Job:
+    return job if job.plan.repeatable else job.model
 
 
 def _length(item: Item) -> int:

@@ -8,6 +8,18 @@ import grpc
 from .certificates import Certificates
 from .settings import WorkerSettings
 
+OPTIONS = (
+    # Clients ping every 30 s to notice a dead peer; gRPC would hang up on that.
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    # A caller whose machine is gone holds its call for no longer than this.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    # Nor does one who connects and says nothing (two minutes by default).
+    ("grpc.server_handshake_timeout_ms", 20_000),
+    ("grpc.so_reuseport", 0),  # a second worker on the port fails instead of sharing it
+)
+"""Of every server that listens."""
+
 
 class ListenError(Exception):
     """An address cannot be listened on; the text says why and what to do."""

@@ -78,7 +78,12 @@ class _Json(logging.Formatter):
         }
         if request_id := getattr(record, "request_id", ""):
             line["request_id"] = request_id
-        line |= {key: value for key, value in vars(record).items() if key not in _OWN}
+        line |= {
+            key: value
+            for key, value in vars(record).items()
+            # Other libraries keep notes of their own in records, such as _ray_timestamp_ns.
+            if key not in _OWN and not key.startswith("_")
+        }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)

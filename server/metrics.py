@@ -89,7 +89,11 @@ class Metrics:
         """Note an error that a caller is told."""
         self._failures.labels(method, error.reason).inc()
         if isinstance(error, PushRefusedError):
-            self._push_refusals.labels(error.check).inc()
+            self.refused(error)
+
+    def refused(self, error: PushRefusedError) -> None:
+        """Note a version that fails a check."""
+        self._push_refusals.labels(error.check).inc()
 
     def called(self, method: str, code: str) -> None:
         """Note a call that has ended."""

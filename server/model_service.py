@@ -7,8 +7,8 @@ from twinhead.v1 import model_service_pb2_grpc as pb_grpc
 
 from .answers import TASK_KINDS
 from .errors import Context, QueueFullError
-from .inference_service import max_sentences
 from .live_model import LiveModel, Serving, Swap
+from .pipeline import max_sentences
 from .settings import WorkerSettings
 
 # Subscribers that are cut off may soon come again.

@@ -11,6 +11,8 @@ from .service_class import ServiceClass
 
 # A status travels in trailing metadata, of which clients take 8 KiB by default.
 _MAX_VIOLATIONS = 8
+# Of a name that is told again, escapes of what cannot be printed included.
+_NAME_CHARACTERS = 66
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class RequestPlan:
     """Whether the logits of tasks that answer by token are returned."""
     truncate: bool
     service_class: ServiceClass = ServiceClass.INTERACTIVE
+    repeatable: bool = False
+    """Whether nothing but the request may decide how it is cut into passes."""
 
     @property
     def needs_offsets(self) -> bool:
@@ -88,6 +92,7 @@ def check_request(
         token_logits=outputs.token_logits,
         truncate=request.truncation != pb.TRUNCATION_NONE,
         service_class=_SERVICE_CLASSES.get(request.service_class, service_class),
+        repeatable=request.repeatable,
     )
 
 
@@ -108,7 +113,7 @@ def _check_task_names(
             return
         if name not in known:
             has = ", ".join(known)[:200] or "none"
-            text = f"unknown task {name[:64]!r}; the model has {has}"
+            text = f"unknown task {repr(name)[:_NAME_CHARACTERS]}; the model has {has}"
             violations.append((f"outputs.tasks[{index}]", text))
         elif name in seen:
             violations.append((f"outputs.tasks[{index}]", f"task {name!r} stands twice"))

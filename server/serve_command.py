@@ -113,7 +113,9 @@ def serve(port_file: Path | None, config: Path | None, show_config: bool, **opti
             raise
         raise click.ClickException(str(error)) from error
     if not finished:
-        raise click.ClickException("the drain time ran out; some accepted work was cut off")
+        click.echo("Error: the drain time ran out; some accepted work was cut off", err=True)
+        # A pass still runs, and an engine that is taken down under it aborts the process.
+        _exit_now(1)
 
 
 async def _serve(settings: WorkerSettings, port_file: Path | None) -> bool:

@@ -64,6 +64,17 @@ class WorkerSettings(BaseModel):
         description="Listen without TLS also where others than this machine can reach it: for "
         "networks that are trusted, or encrypted themselves.",
     )
+    model_name: str = Field(
+        default="twinhead",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+        description="Name of the model for callers that speak the Open Inference Protocol, who ask "
+        "for models by name.",
+    )
+    tei: bool = Field(
+        default=False,
+        description="Also speak the gRPC API of text-embeddings-inference, `tei.v1`, on the same "
+        "port, so that its callers need another address and nothing else.",
+    )
     state: str = Field(
         default="",
         description="Folder in which versions that were pushed are kept, so that a restart comes "

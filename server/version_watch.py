@@ -14,6 +14,7 @@ from .blob_receiver import Chunk
 from .daemon_thread import in_daemon_thread
 from .errors import NotServingError, PushAbortedError, PushRefusedError, ServiceError
 from .live_model import Serving
+from .metrics import Metrics
 from .model_versions import ModelVersions, Offer
 
 logger = logging.getLogger(__name__)
@@ -35,9 +36,14 @@ class VersionWatch:
     """Between two looks."""
     new_tasks: bool
     """Whether a version may change architecture, tasks or labels."""
+    metrics: Metrics
+    """Where refusals are counted."""
+    failing: bool = False
+    """Whether what is named there cannot be served: it is away, damaged or refused."""
     # What was named when it last went live here or was refused for good. What is activated here by
     # hand stays until another version is named there.
     _settled: str = ""
+    _refused: str = ""
     _complaint: str = ""
     # A read that has been given up may hang for ever: no other is begun beside it.
     _reading: threading.Lock = field(default_factory=threading.Lock)
@@ -55,18 +61,22 @@ class VersionWatch:
             version = await self._read(self.published.live)
             if version and version != self._settled:
                 await self._bring(version, new_tasks=new_tasks)
-                self._settled = version
+                self._settled, self._refused = version, ""
             self._complaint = ""
+            self.failing = bool(self._refused)
         except (PushAbortedError, NotServingError):
             pass  # a push is under way, or the worker drains: look again next time
         except PushRefusedError as error:  # and so it would be again
-            self._settled = version
+            self._settled = self._refused = version
+            self.failing = True
+            self.metrics.refused(error)
             logger.error("version %s from %s is refused: %s", version, self.published.uri, error)
         except Exception as error:  # the place is away, or what is there is not whole: it may come
             if str(error) != self._complaint:
                 known = isinstance(error, (ModelError, ServiceError))
                 logger.error("%s: %s", self.published.uri, error, exc_info=not known)
             self._complaint = str(error)
+            self.failing = True
 
     async def _bring(self, version: str, *, new_tasks: bool) -> None:
         if self.serving.model().version == version:

@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from twinhead.protocols import open_inference_service_pb2
+from twinhead.protocols.open_inference_service_pb2_grpc import (
+    add_GRPCInferenceServiceServicer_to_server,
+)
 from twinhead.v1 import inference_service_pb2, model_service_pb2
 from twinhead.v1.inference_service_pb2_grpc import add_InferenceServiceServicer_to_server
 from twinhead.v1.model_service_pb2_grpc import add_ModelServiceServicer_to_server
@@ -23,11 +27,14 @@ from .daemon_thread import in_daemon_thread
 from .gate import Gate
 from .health import Health
 from .inference_service import InferenceService
-from .listen import bind, read_certificates
+from .listen import OPTIONS, bind, read_certificates
 from .live_model import LiveModel, Serving
 from .metrics import Metrics, counter, gauge, info
 from .model_service import ModelService
+from .open_inference_service import OpenInferenceService
+from .pipeline import Pipeline
 from .settings import WorkerSettings
+from .tei_services import TEI_SERVICES, add_tei_services
 from .watchdog import Watchdog
 
 if TYPE_CHECKING:  # they import torch, and the worker listens before that is there
@@ -36,6 +43,7 @@ if TYPE_CHECKING:  # they import torch, and the worker listens before that is th
     from .model_versions import ModelVersions
     from .traces import Traces
     from .version_store import VersionStore
+    from .version_watch import VersionWatch
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +57,7 @@ _FIRST_LOOK_SECONDS = 120.0
 _SERVICES = (
     inference_service_pb2.DESCRIPTOR.services_by_name["InferenceService"].full_name,
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
+    open_inference_service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name,
 )
 
 
@@ -62,7 +71,8 @@ class Worker:
         self.metrics_port = 0
         """The port of its metrics, once started; 0 for none."""
         self._serving = Serving()
-        self._health = Health(_SERVICES)
+        self._services = (*_SERVICES, *TEI_SERVICES) if settings.tei else _SERVICES
+        self._health = Health(self._services)
         self._ready = False
         self.metrics = Metrics()
         """What it counts and times."""
@@ -71,11 +81,13 @@ class Worker:
         self._stop_metrics: Callable[[], None] | None = None
         self._queue: BatchQueue | None = None
         self._runner: BatchRunner | None = None
+        self._pipeline: Pipeline | None = None
         self._inference: InferenceService | None = None
         self._server: grpc.aio.Server | None = None
         self._admin: AdminListener | None = None
         self._store: VersionStore | None = None
         self._versions: ModelVersions | None = None
+        self._watch: VersionWatch | None = None
         self._background: set[asyncio.Task[None]] = set()
 
     @property
@@ -135,9 +147,8 @@ class Worker:
 
             self._traces = Traces()
         queue = self._queue = BatchQueue(settings.queue_tokens)
-        self._inference = InferenceService(
-            self._serving, queue, settings, self.metrics, self._traces
-        )
+        self._pipeline = Pipeline(self._serving, queue, settings, self.metrics, self._traces)
+        self._inference = InferenceService(self._pipeline)
         self._gate = Gate(
             access,
             settings.concurrent_calls,
@@ -153,22 +164,20 @@ class Worker:
                 ("grpc.max_concurrent_streams", 2 * settings.concurrent_calls + 100),
                 ("grpc.max_receive_message_length", settings.request_bytes),
                 ("grpc.max_send_message_length", -1),  # bounded by what a request may hold
-                # Clients ping every 30 s to notice a dead peer; gRPC would hang up on that.
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-                # A caller whose machine is gone holds its call for no longer than this.
-                ("grpc.keepalive_time_ms", 60_000),
-                ("grpc.keepalive_timeout_ms", 20_000),
-                # Nor does one who connects and says nothing (two minutes by default).
-                ("grpc.server_handshake_timeout_ms", 20_000),
-                ("grpc.so_reuseport", 0),  # a second worker on the port fails instead of sharing it
+                *OPTIONS,
             ],
         )
         self._server = server
         add_InferenceServiceServicer_to_server(self._inference, server)
         add_ModelServiceServicer_to_server(ModelService(self._serving, settings), server)
+        add_GRPCInferenceServiceServicer_to_server(
+            OpenInferenceService(self._pipeline, lambda: self._ready), server
+        )
+        if settings.tei:
+            add_tei_services(server, self._pipeline)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection(
-            [*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], server
+            [*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME], server
         )
         self.port = bind(server, settings.host, settings.port, "--port", certificates)
         admin = AdminListener(settings, access, certificates, self.metrics, self._traces)
@@ -197,12 +206,13 @@ class Worker:
             from ..model.published import Published
             from .version_watch import VersionWatch
 
-            watch = VersionWatch(
+            watch = self._watch = VersionWatch(
                 Published(settings.watch),
                 self._serving,
                 versions,
                 settings.watch_seconds,
                 settings.watch_new_tasks,
+                self.metrics,
             )
             # Before the worker says that it is ready: whoever starts late is not behind.
             with contextlib.suppress(TimeoutError):  # a place that hangs is not waited for
@@ -239,8 +249,8 @@ class Worker:
         if self._runner is not None and finished:
             # A pass may still run for callers who have left.
             await asyncio.to_thread(self._runner.join, deadline - time.monotonic())
-        if self._inference is not None:
-            self._inference.close()
+        if self._pipeline is not None:
+            self._pipeline.close()
         if self._versions is not None:
             await self._versions.close(_CLOSE_SECONDS)
         if self._store is not None:
@@ -268,6 +278,12 @@ class Worker:
             "Bytes of answers on streams that their callers have not taken.",
             self._inference.unread_bytes if self._inference else 0,
         )
+        if self._watch is not None:
+            yield gauge(
+                "watch_failing",
+                "1 while what is published where --watch looks is away, damaged or refused.",
+                self._watch.failing,
+            )
         yield counter("swaps", "Versions that went live after the first.", self._serving.swaps)
         live = self._serving.live
         if live is not None:

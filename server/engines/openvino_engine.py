@@ -16,8 +16,9 @@ from .torch_engine import as_arrays, set_threads
 # Largest difference between token vectors by OpenVINO and by torch, in units of the largest.
 _TOLERANCES = {"float32": 1e-3, "bfloat16": 5e-2}
 # Kernels of so many shapes of each operation, for each stream. By default it would be 5,000, which
-# in int8 are gigabytes; with 100, int8 makes too many again and again. See bench/NOTES.md.
-_KEPT_KERNELS = 250
+# in int8 are gigabytes; with 100, narrow numbers make too many again and again. In float32 they
+# serve most shapes, and making one costs nothing that could be measured. See bench/NOTES.md.
+_KEPT_KERNELS, _KEPT_FLOAT32_KERNELS = 250, 30
 
 
 class CompiledEncoder:
@@ -36,7 +37,9 @@ class CompiledEncoder:
                 "NUM_STREAMS": streams,
                 "INFERENCE_NUM_THREADS": threads,
                 "INFERENCE_PRECISION_HINT": "bf16" if narrow else "f32",
-                "CPU_RUNTIME_CACHE_CAPACITY": _KEPT_KERNELS,
+                "CPU_RUNTIME_CACHE_CAPACITY": (
+                    _KEPT_FLOAT32_KERNELS if precision == "float32" else _KEPT_KERNELS
+                ),
                 # The streams' threads share the cores with those of the server.
                 "ENABLE_CPU_PINNING": False,
             },
