@@ -81,21 +81,38 @@ class Access:
         """What goes with each call."""
         return [("authorization", f"Bearer {self.token}")] if self.token else []
 
-    def channel(self, target: str) -> grpc.Channel:
+    def channel(self, target: str, *, spread: bool = False) -> grpc.Channel:
         """A connection for blocking calls, made when the first of them is.
+
+        Args:
+            target: `host:port`, or any name that gRPC resolves.
+            spread: whether the calls take turns among all addresses of the target. Else they all go
+                to the first that answers.
 
         Raises:
             FileError: a TLS file cannot be read.
         """
-        if self.tls is None:
-            return grpc.insecure_channel(target, options=OPTIONS)
-        return grpc.secure_channel(target, _credentials(self.tls), options=OPTIONS)
+        options = [*OPTIONS, ("grpc.lb_policy_name", "round_robin")] if spread else OPTIONS
+        credentials = self.credentials()
+        if credentials is None:
+            return grpc.insecure_channel(target, options=options)
+        return grpc.secure_channel(target, credentials, options=options)
 
     def aio_channel(self, target: str) -> grpc.aio.Channel:
-        """The same for asyncio."""
-        if self.tls is None:
+        """The same for asyncio; for the loop that runs."""
+        credentials = self.credentials()
+        if credentials is None:
             return grpc.aio.insecure_channel(target, options=OPTIONS)
-        return grpc.aio.secure_channel(target, _credentials(self.tls), options=OPTIONS)
+        return grpc.aio.secure_channel(target, credentials, options=OPTIONS)
+
+    def credentials(self) -> grpc.ChannelCredentials | None:
+        """What encrypts a connection; None for plain text.
+
+        Raises:
+            FileError: a TLS file cannot be read, or is none.
+            ValueError: a certificate without its key, or the other way round.
+        """
+        return None if self.tls is None else _credentials(self.tls)
 
 
 def _credentials(tls: Tls) -> grpc.ChannelCredentials:

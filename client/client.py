@@ -1,20 +1,20 @@
 """The blocking client."""
 
-import time
-from collections.abc import Generator, Iterable, Sequence
-from typing import Any, Self
+from collections.abc import AsyncIterable, Generator, Iterable
+from typing import Self, TypeVar
 
-import grpc
-from twinhead.v1 import model_service_pb2
-from twinhead.v1.inference_service_pb2_grpc import InferenceServiceStub
-from twinhead.v1.model_service_pb2_grpc import ModelServiceStub
+import numpy as np
+from numpy.typing import NDArray
 
+from .blocking_transport import BlockingTransport, iterate, run
+from .calls import Calls
 from .channel import DEFAULT_TARGET, Access, Tls
-from .errors import TwinheadError, WorkerFullError, WorkerUnavailableError, from_rpc_error
-from .patience import RECONNECT_PAUSE_SECONDS, Patience
-from .requests import InferOptions, build_request, request_metadata
-from .results import InferResult, ModelInfo, read_model, read_result
-from .stream_window import StreamWindow
+from .embedding_rows import Unanswered
+from .errors import TwinheadError
+from .requests import InferOptions
+from .results import InferResult, ModelInfo
+
+T = TypeVar("T")
 
 
 class Client:
@@ -23,6 +23,10 @@ class Client:
     >>> with Client("localhost:50051") as client:
     ...     result = client.infer(["The match was a delight."])
     ...     result["topic"].labels, result.embeddings.shape
+
+    Sentences may be a list, a tuple, a numpy array, a pandas Series, an Arrow array, or anything
+    else with one dimension that gives strings. All calls but `infer_stream` raise what goes wrong
+    at the worker as a `TwinheadError`, whose subclasses say what it is.
     """
 
     def __init__(
@@ -47,14 +51,9 @@ class Client:
             ValueError: a certificate without its key, or the other way round.
         """
         self.target = target
-        self._timeout = timeout
         access = Access(token, tls)
-        self._metadata = access.metadata
-        self._channel = access.channel(target)
-        # Whether a worker has answered: then it makes sense to wait for it when it is gone.
-        self._reached = False
-        self._inference: Any = InferenceServiceStub(self._channel)
-        self._models: Any = ModelServiceStub(self._channel)
+        self._transport = BlockingTransport(target, access)
+        self._calls = Calls(target, self._transport, access.metadata, timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -64,23 +63,19 @@ class Client:
 
     def close(self) -> None:
         """Close the connection."""
-        self._channel.close()
+        self._transport.close()
 
-    def model(self, *, timeout: float | None = None) -> ModelInfo:
+    def model(self, *, timeout: float | None = None, reconnect_seconds: float = 60.0) -> ModelInfo:
         """Describe the live model.
+
+        Args:
+            timeout: see `infer`.
+            reconnect_seconds: see `infer`.
 
         Raises:
             TwinheadError: the call failed.
         """
-        request = model_service_pb2.GetModelRequest()
-        try:
-            response = self._models.GetModel(
-                request, timeout=timeout or self._timeout, metadata=self._metadata
-            )
-        except grpc.RpcError as error:
-            raise from_rpc_error(error, self.target) from error
-        self._reached = True
-        return read_model(response)
+        return run(self._calls.model(timeout=timeout, reconnect_seconds=reconnect_seconds))
 
     def watch(self) -> Generator[ModelInfo]:
         """The live model at once, and again each time that another version goes live.
@@ -90,21 +85,11 @@ class Client:
         Raises:
             TwinheadError: the stream failed, or the worker drains.
         """
-        call = self._models.WatchModel(
-            model_service_pb2.WatchModelRequest(), metadata=self._metadata
-        )
-        try:
-            for response in call:
-                yield read_model(response.model)
-        except grpc.RpcError as error:
-            raise from_rpc_error(error, self.target) from error
-        finally:
-            call.cancel()
-        raise WorkerUnavailableError(f"{self.target} ended the stream")
+        return iterate(self._calls.watch())
 
     def infer(
         self,
-        sentences: Sequence[str],
+        sentences: Iterable[str],
         options: InferOptions | None = None,
         *,
         timeout: float | None = None,
@@ -125,27 +110,22 @@ class Client:
         Raises:
             TwinheadError: the call failed. A sentence that cannot be encoded is no failure: it
                 has its own status in the result.
+            TypeError: a sentence is no string; the error names its row.
+            ValueError: an option that there is not.
         """
-        request = build_request(sentences, options or InferOptions())
-        patience = Patience(timeout or self._timeout, reconnect_seconds if self._reached else 0.0)
-        metadata = [*self._metadata, *request_metadata(request_id)]
-        while True:
-            try:
-                response = self._inference.Infer(
-                    request, timeout=patience.left(), metadata=metadata
-                )
-            except grpc.RpcError as error:
-                failure = from_rpc_error(error, self.target)
-                if not patience.waits_for(failure):
-                    raise failure from error
-                time.sleep(RECONNECT_PAUSE_SECONDS)
-            else:
-                self._reached = True
-                return read_result(response)
+        return run(
+            self._calls.infer(
+                sentences,
+                options,
+                timeout=timeout,
+                reconnect_seconds=reconnect_seconds,
+                request_id=request_id,
+            )
+        )
 
     def infer_stream(
         self,
-        batches: Iterable[Sequence[str]],
+        batches: Iterable[Iterable[str]],
         options: InferOptions | None = None,
         *,
         in_flight: int = 8,
@@ -157,7 +137,7 @@ class Client:
         the worker goes away, what is unanswered is sent again as soon as one is back.
 
         Args:
-            batches: read as answers come, from another thread.
+            batches: read as answers come, in another thread.
             options: for all of them.
             in_flight: batches sent and not yet given out; bounds memory, and keeps the worker busy.
             reconnect_seconds: how long to go on trying once the stream is lost.
@@ -167,31 +147,93 @@ class Client:
             TwinheadError: the stream failed for good.
             Exception: what `batches` raises, after the answers to the batches before it.
         """
-        window = StreamWindow(batches, options or InferOptions(), in_flight, self.target)
-        lost_since: float | None = None
-        while True:
-            call = self._inference.StreamInfer(window.requests(), metadata=self._metadata)
-            try:
-                for response in call:
-                    self._reached = True
-                    window.settle(response)
-                    lost_since = None
-                    yield from window.results()
-                failure: TwinheadError = WorkerUnavailableError(f"{self.target} ended the stream")
-            except grpc.RpcError as error:
-                failure = from_rpc_error(error, self.target)
-                failure.__cause__ = error
-            finally:
-                window.stop()
-                call.cancel()
-            window.look_ahead()
-            if window.done:  # however the stream ended, every answer is there
-                if window.failure is not None:
-                    raise window.failure
-                return
-            now = time.monotonic()
-            lost_since = now if lost_since is None else lost_since
-            lasting = not isinstance(failure, (WorkerUnavailableError, WorkerFullError))
-            if lasting or now - lost_since > reconnect_seconds:
-                raise failure
-            time.sleep(RECONNECT_PAUSE_SECONDS)
+        return iterate(
+            self._calls.infer_stream(
+                _plain(batches), options, in_flight=in_flight, reconnect_seconds=reconnect_seconds
+            )
+        )
+
+    def infer_many(
+        self,
+        sentences: Iterable[str],
+        options: InferOptions | None = None,
+        *,
+        batch_size: int = 64,
+        in_flight: int = 8,
+        reconnect_seconds: float = 60.0,
+    ) -> Generator[InferResult]:
+        """Answer any number of sentences, which may never end, in their order.
+
+        Args:
+            sentences: read as answers come, in another thread: at most `batch_size * in_flight`
+                of them before their answers are given out.
+            options: for all of them.
+            batch_size: sentences of each result but the last, which may have fewer. A source that
+                gives a sentence now and then is better off with 1: a batch is sent when it is full.
+            in_flight: batches sent and not yet given out.
+            reconnect_seconds: how long to go on trying when the worker goes away.
+
+        Raises:
+            ValueError: `batch_size` or `in_flight` is less than 1.
+            TwinheadError: a batch, or the stream, failed for good.
+            TypeError: a sentence is no string; the error names its row.
+            Exception: what `sentences` raises, after the answers to the batches before it.
+        """
+        return iterate(
+            self._calls.infer_many(
+                _plain(sentences),
+                options,
+                batch_size=batch_size,
+                in_flight=in_flight,
+                reconnect_seconds=reconnect_seconds,
+            )
+        )
+
+    def embed(
+        self,
+        sentences: Iterable[str],
+        *,
+        normalize: bool | None = None,
+        dimensions: int | None = None,
+        truncate: bool = True,
+        unanswered: Unanswered = "error",
+        model_version: str | None = None,
+        batch_size: int = 64,
+    ) -> NDArray[np.float32]:
+        """The embeddings of any number of sentences, [sentences, dimensions].
+
+        All of them are of one version of the model, also when another goes live meanwhile.
+
+        Args:
+            sentences: none of them give an array of shape [0, dimensions].
+            normalize: scale embeddings to unit length; None for the model's default.
+            dimensions: keep so many of the embeddings; None for all.
+            truncate: cut over-long sentences; otherwise they have no answer.
+            unanswered: what becomes of sentences without an answer, such as empty ones: `error`
+                raises, `zeros` gives rows of zeros.
+            model_version: the version that must answer; None for the live one.
+            batch_size: more sentences than these go in batches on a stream, which has no timeout.
+
+        Raises:
+            UnansweredSentencesError: sentences have no answer; the error names their rows, as far
+                as they are known by then, and why.
+            TwinheadError: a call failed.
+            TypeError: a sentence is no string; the error names its row.
+        """
+        return run(
+            self._calls.embed(
+                sentences,
+                normalize=normalize,
+                dimensions=dimensions,
+                truncate=truncate,
+                unanswered=unanswered,
+                model_version=model_version,
+                batch_size=batch_size,
+            )
+        )
+
+
+def _plain(items: Iterable[T]) -> Iterable[T]:
+    if isinstance(items, AsyncIterable):
+        raise TypeError("an asynchronous iterable is for AsyncClient; Client takes a plain one")
+    return items

@@ -1,26 +1,22 @@
 """`twinhead demo`: a worker and a labelled file, in one command."""
 
-import contextlib
 import importlib.resources
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Generator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .errors import WorkerFailedError
+from .channel import Access
 from .label_command import EXIT_ROWS_FAILED
 
-# The model is loaded within seconds; on a slow disk the first run takes longer.
-_START_SECONDS = 120.0
-_STOP_SECONDS = 30.0
+if TYPE_CHECKING:
+    from .own_worker import OwnWorker
+
 _SHOWN_ROWS = 20
 
 
@@ -39,30 +35,23 @@ def demo(input_path: str | None, output_path: str) -> None:
 
     Without INPUT, 200 example sentences are labelled. The worker serves the embedded starter model.
     """
-    from .bulk_label import LabelOptions, bulk_label
-    from .client import Client
-    from .label_progress import LabelProgress
-    from .row_reader import open_reader
-    from .row_writer import OutputFile
+    from .files.row_reader import open_reader
+    from .labelling.bulk_label import LabelOptions
+    from .labelling.label_files import FileOptions, label_files
+    from .labelling.worker_pool import WorkerPool
 
     if output_path == "-":
         raise click.UsageError("the demo writes a file and shows some of it; say a file's name")
     console = Console()
     source = input_path or str(importlib.resources.files("twinhead.examples") / "sentences.csv")
-    with (
-        open_reader(source, None, None, "utf-8") as reader,
-        _running_worker(console) as target,
-        Client(target) as client,
-    ):
-        output = OutputFile(output_path, None, source)
-        try:
-            with LabelProgress(console, reader.size) as progress:
-                summary = bulk_label(client, reader, output, LabelOptions(), progress.update)
-            output.complete()
-        except BaseException:
-            output.abandon()
-            raise
-    with open_reader(output_path, None, reader.column, "utf-8") as labelled:
+    with open_reader(source, None, None, "utf-8") as reader:  # before a worker is started for it
+        next(reader.batches(), None)  # in JSON lines, the first row tells the column
+        column = reader.column
+    with _started_worker(console) as worker:
+        pool = WorkerPool([worker.target], Access())
+        files = FileOptions(journal="")
+        summary = label_files([source], output_path, pool, LabelOptions(), files, console)
+    with open_reader(output_path, None, column, "utf-8") as labelled:
         first = next(labelled.batches(), None)
         if first is not None:
             texts = list(zip(first.texts, first.as_dicts(), strict=True))
@@ -78,45 +67,17 @@ def demo(input_path: str | None, output_path: str) -> None:
         sys.exit(EXIT_ROWS_FAILED)
 
 
-@contextlib.contextmanager
-def _running_worker(console: Console) -> Generator[str]:
-    """A worker of our own on a free port; gives its address, and stops it in the end."""
-    with tempfile.TemporaryDirectory(prefix="twinhead-demo-") as folder:
-        port_file, log = Path(folder, "port"), Path(folder, "worker.log")
-        command = [sys.executable, "-P", "-m", "twinhead.client", "serve"]
-        command += ["--port", "0", "--port-file", str(port_file)]
-        started = time.monotonic()
-        with log.open("wb") as log_stream, console.status("starting the worker ..."):
-            process = subprocess.Popen(command, stdout=log_stream, stderr=log_stream)  # noqa: S603
-            try:
-                port = _wait_for_port(process, port_file, log)
-            except BaseException:
-                process.kill()
-                process.wait()
-                raise
-        try:
-            console.print(
-                f"worker ready on localhost:{port} after {time.monotonic() - started:.1f} s",
-                highlight=False,
-            )
-            yield f"localhost:{port}"
-        finally:
-            process.terminate()
-            try:
-                process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+def _started_worker(console: Console) -> "OwnWorker":
+    from .own_worker import OwnWorker
 
-
-def _wait_for_port(process: "subprocess.Popen[bytes]", port_file: Path, log: Path) -> int:
-    deadline = time.monotonic() + _START_SECONDS
-    while not port_file.exists():
-        if process.poll() is not None or time.monotonic() > deadline:
-            said = log.read_text(errors="replace").strip() or "it said nothing"
-            raise WorkerFailedError(f"the worker did not start:\n{said}")
-        time.sleep(0.05)
-    return int(port_file.read_text().split()[0])
+    started = time.monotonic()
+    with console.status("starting the worker ..."):
+        worker = OwnWorker()
+    console.print(
+        f"worker ready on {worker.target} after {time.monotonic() - started:.1f} s",
+        highlight=False,
+    )
+    return worker
 
 
 def _table(rows: Sequence[tuple[str, Mapping[str, Any]]], tasks: Sequence[str]) -> Table:

@@ -5,6 +5,7 @@ TwinheadError
 ├── WorkerTimeoutError       no answer within the time given
 ├── WorkerFullError          the worker has all the work that it can hold
 ├── InvalidRequestError      the worker refuses the request, naming what is wrong with it
+├── UnansweredSentencesError sentences that are empty, too long or unreadable have no embedding
 ├── VersionNotLiveError      the pinned version is not served
 ├── PushRefusedError         the worker does not take a version; what is live stays live
 ├── OtherVersionLiveError    the version that was to be live is not; nothing was changed
@@ -14,7 +15,7 @@ TwinheadError
 └── FileError                a file to label, or to write, that cannot be used
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import grpc
@@ -38,7 +39,7 @@ class WorkerTimeoutError(TwinheadError):
 class WorkerFullError(TwinheadError):
     """The worker has all the work that it can hold."""
 
-    def __init__(self, message: str, retry_seconds: float) -> None:
+    def __init__(self, message: str, retry_seconds: float = 1.0) -> None:
         self.retry_seconds = retry_seconds
         """When to try again."""
         super().__init__(message)
@@ -50,6 +51,15 @@ class InvalidRequestError(TwinheadError):
     def __init__(self, message: str, violations: Iterable[tuple[str, str]] = ()) -> None:
         self.violations = tuple(violations)
         """(field, what is wrong) of each violated field."""
+        super().__init__(message)
+
+
+class UnansweredSentencesError(TwinheadError):
+    """Sentences have no embedding: they are empty, too long or unreadable."""
+
+    def __init__(self, message: str, rows: Mapping[int, str] | None = None) -> None:
+        self.rows = dict(rows or {})
+        """Why each of them has none, by its place among the sentences, which begins at 0."""
         super().__init__(message)
 
 

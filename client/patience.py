@@ -11,14 +11,21 @@ RECONNECT_PAUSE_SECONDS = 0.25
 class Patience:
     """The time that one call may take, and the part of it without a worker."""
 
-    def __init__(self, timeout: float | None, reconnect_seconds: float) -> None:
+    def __init__(
+        self,
+        timeout: float | None,
+        reconnect_seconds: float,
+        passing: tuple[type[TwinheadError], ...] = (WorkerUnavailableError,),
+    ) -> None:
         """Begin to wait.
 
         Args:
             timeout: seconds for all of it; None for ever.
             reconnect_seconds: of these, how many without a worker.
+            passing: what is over by itself after a while.
         """
         now = time.monotonic()
+        self._passing = passing
         self._deadline = None if timeout is None else now + timeout
         self._until = now + reconnect_seconds
 
@@ -30,7 +37,7 @@ class Patience:
         """Whether it makes sense to try again."""
         now = time.monotonic()
         return (
-            isinstance(failure, WorkerUnavailableError)
+            isinstance(failure, self._passing)
             and now < self._until
             and (self._deadline is None or now < self._deadline)
         )

@@ -1,9 +1,12 @@
 """What a caller wants, as the contract's messages."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from twinhead.v1 import inference_service_pb2 as pb
+
+from .sentences import sentence_list
 
 EMBEDDING_FORMATS = {
     None: pb.EMBEDDING_FORMAT_NONE,
@@ -25,8 +28,8 @@ class InferOptions:
 
     tasks: Sequence[str] | None = None
     """Names of the tasks wanted; None for all of them, empty for none."""
-    embedding: str | None = "float32"
-    """`float32`, `float16`, `int8`, `binary`, or None for no embeddings."""
+    embedding: Literal["float32", "float16", "int8", "binary"] | None = "float32"
+    """How embeddings are sent; None for no embeddings."""
     normalize: bool | None = None
     """Scale embeddings to unit length; None for the model's default."""
     dimensions: int | None = None
@@ -39,20 +42,23 @@ class InferOptions:
     """Cut over-long sentences; otherwise they get a status and no answer."""
     model_version: str | None = None
     """The version that must answer; None for the live one."""
-    service_class: str | None = None
+    service_class: Literal["interactive", "bulk"] | None = None
     """Whose turn it is when others wait, too: `interactive` goes ahead, `bulk` keeps a quarter of
     the encoder. None: interactive for one batch, bulk on a stream."""
+    repeatable: bool = False
+    """Whether the same batch is to get the same answer to the bit, whatever else the worker does:
+    from the same version, on workers with the same settings and kind of processor. Otherwise the
+    rounding may differ (some 1e-6 of an embedding)."""
 
 
-def build_request(sentences: Sequence[str], options: InferOptions) -> pb.InferRequest:
+def build_request(sentences: Iterable[str], options: InferOptions) -> pb.InferRequest:
     """Build a request.
 
     Raises:
-        ValueError: an unknown embedding format or class of service, or negative dimensions.
-        TypeError: `sentences` is one string instead of a sequence of them.
+        ValueError: an unknown embedding format or class of service, dimensions below 1, or a
+            sentence that cannot be sent.
+        TypeError: `sentences` are no strings in a row, see `sentence_list`; or `tasks` is one.
     """
-    if isinstance(sentences, str):
-        raise TypeError("sentences must be a list of strings, not one string")
     if options.embedding not in EMBEDDING_FORMATS:
         known = ", ".join(repr(name) for name in EMBEDDING_FORMATS)
         raise ValueError(f"unknown embedding format {options.embedding!r}; there are {known}")
@@ -61,23 +67,34 @@ def build_request(sentences: Sequence[str], options: InferOptions) -> pb.InferRe
         raise ValueError(f"unknown service class {options.service_class!r}; there are {known}")
     if options.dimensions is not None and options.dimensions < 1:
         raise ValueError("dimensions must be 1 or more")
-    return pb.InferRequest(
-        sentences=sentences,
-        outputs=pb.OutputSelection(
-            tasks=options.tasks or (),
-            skip_tasks=options.tasks is not None and not options.tasks,
-            embedding=pb.EmbeddingOptions(
-                format=EMBEDDING_FORMATS[options.embedding],
-                normalize=options.normalize,
-                dimensions=options.dimensions or 0,
-            ),
-            logits=options.logits,
-            token_logits=options.token_logits,
+    if isinstance(options.tasks, str):
+        raise TypeError("tasks must be a list of names, not one str")
+    texts = sentence_list(sentences)
+    outputs = pb.OutputSelection(
+        tasks=options.tasks or (),
+        skip_tasks=options.tasks is not None and not options.tasks,
+        embedding=pb.EmbeddingOptions(
+            format=EMBEDDING_FORMATS[options.embedding],
+            normalize=options.normalize,
+            dimensions=options.dimensions or 0,
         ),
-        truncation=pb.TRUNCATION_END if options.truncate else pb.TRUNCATION_NONE,
-        model_version=options.model_version or "",
-        service_class=SERVICE_CLASSES[options.service_class],
+        logits=options.logits,
+        token_logits=options.token_logits,
     )
+    try:
+        return pb.InferRequest(
+            sentences=texts,
+            outputs=outputs,
+            truncation=pb.TRUNCATION_END if options.truncate else pb.TRUNCATION_NONE,
+            model_version=options.model_version or "",
+            service_class=SERVICE_CLASSES[options.service_class],
+            repeatable=options.repeatable,
+        )
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"row {texts.index(error.object)} cannot be sent as UTF-8: {error.reason} (character "
+            f"{error.start}); was it read with errors='surrogateescape'?"
+        ) from error
 
 
 def request_metadata(request_id: str) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from rich.console import Console
 from ..client.channel import Access
 from ..client.connection_options import access_options
 from ..client.label_command import EXIT_ROWS_FAILED
-from ..client.label_progress import LabelProgress
+from ..client.labelling.label_progress import LabelProgress
 from ..model.command_errors import one_line_errors
 
 if TYPE_CHECKING:  # what they import takes seconds, which --help need not wait for
@@ -182,7 +182,7 @@ def _of_checkpoint(model: str, device: str, read: _Read, console: Console) -> _O
             checkpoint,
             rows,
             device=torch.device(device),
-            on_progress=lambda done: progress.update(done, done),
+            on_progress=progress.done,
         )
     return measured, rows.notes
 
@@ -195,9 +195,7 @@ def _of_worker(worker: str, access: Access, read: _Read, console: Console) -> _O
         model = client.model()
         rows = read(tasks_of(model))
         with LabelProgress(console, rows.count) as progress:
-            measured = evaluate_worker(
-                client, model, rows, on_progress=lambda done: progress.update(done, done)
-            )
+            measured = evaluate_worker(client, model, rows, on_progress=progress.done)
     return measured, rows.notes
 
 

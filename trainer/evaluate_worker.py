@@ -22,7 +22,6 @@ from ..client import (
     VersionNotLiveError,
     WorkerFailedError,
 )
-from ..client.row_batch import MAX_CHARACTERS, MAX_ROWS
 from ..model.config import TaskConfig, TaskKind
 from .encoded_rows import word_targets
 from .evaluate_model import FailedRow, ModelEvaluation
@@ -31,6 +30,9 @@ from .labelled_rows import Label, LabelledRow
 from .predictions import Predictions, evaluations_of
 from .run_summary import Evaluation
 
+# Of a request: as many short sentences as fill a pass, and far below the worker's 16 MiB.
+_MAX_ROWS = 256
+_MAX_CHARACTERS = 250_000
 # Of the logits of tokens, which are nearly all of an answer; clients take 64 MiB.
 _ANSWER_BYTES = 16 * 1024 * 1024
 # Two integers a token say where it is.
@@ -143,7 +145,7 @@ def _answers(
         # Else figures of two models would be mixed when another one is made live.
         model_version=model.version,
     )
-    most_rows = min(MAX_ROWS, model.sentences_per_request)
+    most_rows = min(_MAX_ROWS, model.sentences_per_request)
     if token_labels:
         row_bytes = model.tokens_per_sentence * (4 * token_labels + _PLACE_BYTES)
         most_rows = max(1, min(most_rows, _ANSWER_BYTES // row_bytes))
@@ -170,7 +172,7 @@ def _answers(
 def _cut(texts: Sequence[str], most_rows: int) -> Iterator[range]:
     start = characters = 0
     for index, text in enumerate(texts):
-        full = index - start == most_rows or characters + len(text) > MAX_CHARACTERS
+        full = index - start == most_rows or characters + len(text) > _MAX_CHARACTERS
         if index > start and full:
             yield range(start, index)
             start, characters = index, 0

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..client.errors import FileError
-from ..client.row_reader import NO_COLUMN, format_of, open_reader
+from ..client.files.file_formats import format_of
+from ..client.files.file_reader import NO_COLUMN
+from ..client.files.row_reader import open_reader
 from ..model.config import TaskConfig, TaskKind
 from ..model.entity_tags import OUTSIDE, split_tag, to_iob2
 from ..model.words import Span

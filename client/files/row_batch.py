@@ -6,10 +6,10 @@ from typing import Any
 
 import pyarrow as pa
 
-# A request of 256 short sentences keeps the worker's passes full; the second bound keeps requests
-# of long texts small (4 bytes a character at most, far below the worker's 16 MiB).
-MAX_ROWS = 256
-MAX_CHARACTERS = 250_000
+# So many that what is done once a batch costs nothing, and the columns of a batch stay in a
+# processor's caches; the second bound keeps batches of long texts small.
+MAX_ROWS = 4096
+MAX_CHARACTERS = 4_000_000
 
 Row = Mapping[str, Any]
 
@@ -23,9 +23,9 @@ class RowBatch:
     texts: Sequence[str]
     """What to label; empty where the file has none."""
     rows: Sequence[Row] | pa.RecordBatch
-    """The rows themselves, as the file's format gives them."""
+    """The rows themselves: dicts where each row has columns of its own, else a record batch."""
     position: int
-    """How far the file is read: bytes, or rows where the format counts those."""
+    """How far the input is read: bytes, or rows where the format counts those."""
     lines: Sequence[int] | None = None
     """Line of the file that each row ends on; None where the format has none."""
 

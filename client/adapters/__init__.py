@@ -1,0 +1,1 @@
+"""Stand-ins for the classes of other libraries, which answer from a worker."""

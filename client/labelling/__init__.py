@@ -1,0 +1,1 @@
+"""Labels files of rows."""
