@@ -1,6 +1,6 @@
 """Start-up, memory, and the speed of `twinhead label` beside SentenceTransformer.encode.
 
-    python bench/first_light.py TEXT [--lines 5000] [--rounds 3] [--rows 1000000]
+    python bench/first_light.py TEXT [--lines 5000] [--rounds 3]
 
 TEXT has one sentence a line. The two are run in alternation; the figures are medians, with the
 range in brackets. Twinhead gives the embedding and both heads' answers of each sentence,
@@ -9,7 +9,6 @@ SentenceTransformer the embedding alone.
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -26,7 +25,6 @@ def main() -> None:
     parser.add_argument("text", type=Path)
     parser.add_argument("--lines", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the memory run")
     arguments = parser.parse_args()
     print(machine())
     with arguments.text.open(encoding="utf-8") as file:
@@ -39,7 +37,6 @@ def main() -> None:
         run([*TWINHEAD, "--help"])  # compiles what is imported, once
         measure_start(folder)
         measure_speed(folder, lines, arguments.rounds)
-        measure_memory(folder, lines, arguments.rows)
 
 
 def measure_start(folder: Path) -> None:
@@ -83,24 +80,6 @@ def measure_speed(folder: Path, lines: Sequence[str], rounds: int) -> None:
         report(f"ratio {kind} / SentenceTransformer", ratios, "x")
     report("client, peak memory", peaks, "MiB")
     report("worker, memory after the runs", [resident], "MiB")
-
-
-def measure_memory(folder: Path, lines: Sequence[str], rows: int) -> None:
-    """The client alone, on many rows, against a worker that computes nothing."""
-    source = folder / "many.csv"
-    with source.open("w", encoding="utf-8") as file:
-        file.write("id,text\n")
-        for number in range(rows):
-            quoted = lines[number % len(lines)].replace('"', '""')
-            file.write(f'{number},"{quoted} {number}"\n')
-    port = folder / "echo-port"
-    echo = [sys.executable, str(Path(__file__).with_name("echo_worker.py")), str(port)]
-    with server(echo, port) as worker:
-        label = [*TWINHEAD, "label", str(source), "--worker", worker.target, "-o"]
-        for kind, options in (("labels only", []), ("with embeddings", ["--embeddings"])):
-            done = run([*label, str(folder / "many.parquet"), *options])
-            report(f"client, {rows:,} rows, {kind}: peak memory", [done.peak_mib], "MiB")
-            report(f"client, {rows:,} rows, {kind}: speed", [rows / done.seconds], "rows/s")
 
 
 def serve(folder: Path) -> list[str]:

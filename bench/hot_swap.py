@@ -28,7 +28,7 @@ import click
 import numpy as np
 import torch
 from corrupted_offers import FAULTS, corrupted
-from processes import TWINHEAD, Running, server
+from processes import TWINHEAD, Running, read_sentences, server
 from twinhead.client import AdminClient, Client, TwinheadError
 from twinhead.client.admin_client import VersionOffer
 from twinhead.model.checkpoint import Checkpoint
@@ -222,8 +222,7 @@ def answers_of(checkpoint: Checkpoint, texts: Sequence[str]) -> dict[str, np.nda
 @click.option("--texts", default=400, show_default=True, help="Sentences that are asked for.")
 def load(text: Path, minutes: float, quiet_minutes: float, every: float, texts: int) -> None:
     """Full load with swaps among four versions."""
-    lines = [line.strip() for line in text.read_text(encoding="utf-8").splitlines()]
-    sentences = random.Random(1).sample([line for line in lines if line], texts)
+    sentences = random.Random(1).sample(read_sentences([text]), texts)
     base = Checkpoint.load(checkpoint_folder("starter"))
     versions = [
         base,

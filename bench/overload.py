@@ -23,7 +23,7 @@ from pathlib import Path
 
 import click
 import grpc
-from processes import TWINHEAD, Running, machine, server
+from processes import TWINHEAD, Running, machine, read_sentences, server
 from twinhead.client import AdminClient, Client, TwinheadError
 from twinhead.v1 import inference_service_pb2 as pb
 
@@ -35,12 +35,6 @@ WARM_SECONDS = 20.0
 @click.group(help=__doc__)
 def main() -> None:
     """See the module."""
-
-
-def read_sentences(texts: tuple[Path, ...]) -> list[str]:
-    """The lines of files that hold something."""
-    lines = (line.strip() for text in texts for line in text.read_text("utf-8").splitlines())
-    return [line for line in lines if line]
 
 
 _texts = click.argument(

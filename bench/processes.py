@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -96,6 +96,12 @@ def server(command: list[str], port_file: Path) -> Iterator[Running]:
         if process.is_running():
             process.terminate()
             process.wait(60)
+
+
+def read_sentences(texts: Iterable[Path]) -> list[str]:
+    """The lines of files that hold something."""
+    lines = (line.strip() for text in texts for line in text.read_text("utf-8").splitlines())
+    return [line for line in lines if line]
 
 
 def machine() -> str:

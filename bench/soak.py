@@ -27,7 +27,7 @@ import grpc
 import hostile
 import numpy as np
 from hot_swap import HEADS, changed
-from processes import TWINHEAD, Running, machine, server
+from processes import TWINHEAD, Running, machine, read_sentences, server
 from twinhead.client import AdminClient, Client, TwinheadError
 from twinhead.client.results import InferResult
 from twinhead.model.checkpoint import Checkpoint
@@ -288,8 +288,7 @@ def come_to_rest(worker: Running, seconds: float = 60.0) -> str:
 def main(texts: Sequence[Path], minutes: float, options: str) -> None:
     """Run and print."""
     click.echo(machine())
-    lines = [line.strip() for text in texts for line in text.read_text("utf-8").splitlines()]
-    sentences = [line for line in lines if line]
+    sentences = read_sentences(texts)
     with tempfile.TemporaryDirectory() as name:
         port_file = Path(name) / "port"
         command = [*TWINHEAD, "serve", "--port", "0", "--port-file", str(port_file)]
