@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import fsspec
 import hypothesis
 import one_thread  # noqa: F401 (before whatever imports torch)
 import pytest
@@ -26,6 +28,12 @@ hypothesis.settings.load_profile("no clock")
 ROOT = Path(__file__).resolve().parents[1]
 TWINHEAD = [sys.executable, "-m", "twinhead.client"]
 START_SECONDS = 120.0
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--languages", default="node", help="Example clients to test, with commas between them."
+    )
 
 
 def pytest_collection_finish() -> None:
@@ -183,6 +191,22 @@ def run_twinhead(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[s
         )
 
     return run
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("localhost", 0)) as listening:
+        return listening.getsockname()[1]
+
+
+@pytest.fixture
+def memory() -> Iterator[fsspec.AbstractFileSystem]:
+    """fsspec's file system in memory, which is one for the whole process: empty afterwards."""
+    files = fsspec.filesystem("memory")
+    yield files
+    files.store.clear()
+    files.pseudo_dirs[:] = [""]
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> None:

@@ -89,3 +89,9 @@ def debug_model(version: str = "debug0") -> LiveModel:
     network = Network(config, DebugEncoder(), DIMENSIONS)
     checkpoint = Checkpoint.create(network, debug_tokenizer())
     return replace(LiveModel.of(checkpoint, CountingEngine(network)), version=version)
+
+
+def check_rows(sentences, result):
+    """Assert that each row of a result is that of its sentence."""
+    expected = np.array([expected_embedding(sentence) for sentence in sentences])
+    np.testing.assert_allclose(result.embeddings, expected, rtol=2e-5, atol=1e-9)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import grpc
 import numpy as np
 import pytest
-from conftest import DebugWorker
+from conftest import DebugWorker, wait_until
 from debug_model import debug_model, expected_embedding
 from twinhead.client import (
     Client,
@@ -225,13 +225,62 @@ def test_time_between_answers_is_no_time_without_a_worker(start_worker):
         stream.close()
 
 
-def test_a_stream_that_is_left_early_ends(debug_worker):
+def all_is_over(worker: DebugWorker) -> None:
+    """No thread is left of a stream, nor its call at the worker."""
+    for thread in threading.enumerate():
+        if thread.name == "twinhead-stream":
+            thread.join(30)
+            assert not thread.is_alive()
+    assert worker.run(worker.worker._gate.inference.idle(20))
+
+
+def grpc_threads() -> set[threading.Thread]:
+    """Those that write requests, among others."""
+    return {thread for thread in threading.enumerate() if thread.name.endswith("(_run)")}
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_stream_that_is_left_early_ends(debug_worker, closed):
     with Client(debug_worker.target) as client:
         stream = client.infer_stream(iter(lambda: ["w1"], None), in_flight=3)
-        next(stream)
-        stream.close()
+        for _ in stream:
+            break
+        if closed:
+            stream.close()
+        del stream
+        all_is_over(debug_worker)
         assert len(client.infer(["w2"])) == 1
-    assert debug_worker.run(debug_worker.worker._gate.inference.idle(20))
+
+
+def test_a_stream_is_left_while_its_source_waits(debug_worker):
+    release, asked = threading.Event(), []
+
+    def source():
+        yield ["w1"]
+        release.wait(120)
+        yield ["w2"]
+        asked.append("for more")
+
+    before = grpc_threads()
+    with Client(debug_worker.target) as client:
+        for _ in range(20):  # to find the writing thread wherever it is
+            for _ in client.infer_stream(source()):
+                assert grpc_threads() - before
+                break
+        wait_until(lambda: not grpc_threads() - before)
+    release.set()
+    all_is_over(debug_worker)
+    assert asked == []
+
+
+def test_a_stream_takes_no_asynchronous_source(debug_worker):
+    async def source():
+        yield "w1"
+
+    with Client(debug_worker.target) as client:
+        for method in (client.infer_stream, client.infer_many):
+            with pytest.raises(TypeError, match="is for AsyncClient"):
+                method(source())
 
 
 def test_a_stream_survives_a_worker_that_is_killed_and_replaced(start_worker):
@@ -428,3 +477,17 @@ def test_nobody_is_there_to_watch():
     with Client("localhost:1") as client:
         with pytest.raises(WorkerUnavailableError, match="twinhead serve"):
             next(client.watch())
+
+
+def test_a_repeatable_answer_is_the_same_to_the_bit_whatever_else_is_computed(starter_client):
+    texts = [("a word " * (1 + number * 7 % 40)).strip() for number in range(90)]
+    others = [("other text " * (1 + number * 3 % 30)).strip() for number in range(64)]
+    wanted = InferOptions(repeatable=True)
+    quiet = starter_client.infer(texts, wanted)
+    load = starter_client.infer_stream(others for _ in range(8))
+    next(load)
+    for result in [starter_client.infer(texts, wanted) for _ in range(3)]:
+        np.testing.assert_array_equal(result.embeddings, quiet.embeddings)
+        for task in quiet.tasks:
+            np.testing.assert_array_equal(result[task].logits, quiet[task].logits)
+    assert len(list(load)) == 7

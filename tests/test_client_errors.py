@@ -1,5 +1,7 @@
 """Every status that a worker sends becomes an error of the client's own."""
 
+import pickle
+
 import grpc
 import pytest
 from google.rpc.status_pb2 import Status
@@ -18,6 +20,7 @@ TRANSLATIONS = {
     server_errors.PushAbortedError: errors.PushRefusedError,
     server_errors.StoreFullError: errors.PushRefusedError,
     server_errors.UnknownVersionError: errors.UnknownVersionError,
+    server_errors.UnknownModelError: errors.UnknownVersionError,
     server_errors.NoCredentialsError: errors.AccessDeniedError,
     server_errors.ScopeMissingError: errors.AccessDeniedError,
     server_errors.InternalError: errors.WorkerFailedError,
@@ -91,6 +94,24 @@ def test_details_survive():
     assert errors.from_status(server_errors.to_status(bad), "host:1").violations == (
         ("sentences", "too many"),
     )
+
+
+RAISED = [
+    errors.WorkerFullError("full", 2.5),
+    errors.InvalidRequestError("wrong", [("sentences", "too many")]),
+    errors.UnansweredSentencesError("empty", {3: "the sentence is empty"}),
+    errors.PushRefusedError("no", "finite"),
+    errors.WorkerTimeoutError("late"),
+]
+
+
+@pytest.mark.parametrize("raised", RAISED, ids=lambda raised: type(raised).__name__)
+def test_errors_go_from_one_process_to_another(raised):
+    """A pool of processes breaks on those that cannot."""
+    arrived = pickle.loads(pickle.dumps(raised))
+    assert type(arrived) is type(raised)
+    assert str(arrived) == str(raised)
+    assert vars(arrived) == vars(raised)
 
 
 @pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code.value[0]])

@@ -86,7 +86,7 @@ def test_the_version_is_told(run_twinhead):
     [
         (["lable"], "No such command 'lable'"),
         (["--lable"], "No such option '--lable'"),
-        (["label"], "Missing argument 'INPUT'"),
+        (["label"], "Missing argument 'INPUT...'"),
         (["label", "in.csv"], "Missing option '-o' / '--output'"),
         (["label", "in.csv", "-o", "out.csv", "--input-format", "xlsx"], "'xlsx' is not one of"),
         (["label", "in.csv", "-o", "out.csv", "--in-flight", "0"], "'--in-flight': 0 is not in"),
@@ -149,7 +149,8 @@ def test_debug_may_stand_anywhere(run_twinhead):
 def test_a_defect_is_told_in_one_line(debug):
     arguments = ["label", "in.csv", "-o", "out.csv", *(["--debug"] if debug else [])]
     done = run_python(
-        "from twinhead.client import command_line, row_reader\n"
+        "from twinhead.client import command_line\n"
+        "from twinhead.client.files import row_reader\n"
         "row_reader.open_reader = lambda *arguments: 1 / 0\n"
         f"command_line.main({arguments!r})\n"
     )

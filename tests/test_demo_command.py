@@ -127,15 +127,14 @@ def test_any_file_may_be_labelled(tmp_path, start_demo):
     assert demo.processes() == []
 
 
-def test_a_broken_file_keeps_finished_rows_and_stops_the_worker(tmp_path, start_demo):
+def test_a_broken_file_leaves_nothing_and_stops_the_worker(tmp_path, start_demo):
     rows = "".join(f"{n},The striker scored goal {n}.\n" for n in range(300))
     (tmp_path / "in.csv").write_text("id,text\n" + rows + "300,one,too many\n")
     demo = start_demo("in.csv", "-o", "out.csv")
     demo.wait()
     assert demo.process.returncode == 1
     assert demo.stderr.startswith("Error: in.csv: row 301 (line 302) has 3 cells")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv.partial"]
-    assert len((tmp_path / "out.csv.partial").read_text().splitlines()) == 301
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
     assert demo.processes() == []
 
 

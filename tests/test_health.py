@@ -24,7 +24,12 @@ SERVING = pb.HealthCheckResponse.SERVING
 NOT_SERVING = pb.HealthCheckResponse.NOT_SERVING
 UNKNOWN = pb.HealthCheckResponse.SERVICE_UNKNOWN
 NOT_FOUND, INVALID = grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT
-SERVICES = ["", "twinhead.v1.InferenceService", "twinhead.v1.ModelService"]
+SERVICES = [
+    "",
+    "twinhead.v1.InferenceService",
+    "twinhead.v1.ModelService",
+    "inference.GRPCInferenceService",
+]
 
 
 @pytest.fixture

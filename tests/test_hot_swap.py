@@ -32,6 +32,7 @@ def small_change(base: Checkpoint, names, seed: int) -> Checkpoint:
     return Checkpoint.create(base.network.with_tensors(base.config, new), base.tokenizer)
 
 
+@pytest.mark.long
 def test_killed_in_the_middle_of_pushes_it_comes_up_whole(starter, start_worker, tmp_path):
     state = ("--state", str(tmp_path / "state"))
     rng = random.Random(4)

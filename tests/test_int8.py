@@ -75,6 +75,7 @@ def test_another_encoder_or_text_is_prepared_anew(starter, prepared, no_quantise
             int8.graph(checkpoint)
 
 
+@pytest.mark.long
 def test_what_is_damaged_on_disk_is_prepared_anew(starter, prepared, tmp_path):
     int8 = replace(prepared, cache=tmp_path / "cache", sentences=EXAMPLES[:40])
     int8.graph(starter)

@@ -1,5 +1,7 @@
 """Jobs that take turns, and the micro-batches that are cut from them."""
 
+from dataclasses import replace
+
 from debug_model import debug_model
 from twinhead.model.tokenizer import TokenizedSentence
 from twinhead.server.job import Job
@@ -18,8 +20,8 @@ def line_of(*jobs: Job) -> JobLine:
     return line
 
 
-def job_of(*lengths: int, model=MODEL) -> Job:
-    return Job(model, PLAN, [TokenizedSentence([0] * each, each) for each in lengths], 0.0)
+def job_of(*lengths: int, model=MODEL, plan=PLAN) -> Job:
+    return Job(model, plan, [TokenizedSentence([0] * each, each) for each in lengths], 0.0)
 
 
 def cut_all(line: JobLine, budget: int) -> list[list[tuple[Job, int]]]:
@@ -93,3 +95,28 @@ async def test_what_is_left_of_a_job_is_removed_and_nothing_else():
     assert line.remove(gone) == 26
     assert line.remove(gone) == 0
     assert cut_all(line, 1000) == [[(kept, 7)]]
+
+
+async def test_a_repeatable_job_is_cut_as_if_it_were_alone():
+    lengths = (3, 40, 9, 12, 41, 10, 39, 11)
+    repeatable = replace(PLAN, repeatable=True)
+
+    def own(batches: list[list[tuple[Job, int]]], job: Job) -> list[list[int]]:
+        return [[length for _, length in batch] for batch in batches if batch[0][0] is job]
+
+    alone = job_of(*lengths, plan=repeatable)
+    expected = own(cut_all(line_of(alone), 100), alone)
+    among, other, also = job_of(*lengths, plan=repeatable), job_of(*lengths), job_of(*lengths)
+    twin = job_of(*lengths, plan=repeatable)
+    batches = cut_all(line_of(other, among, twin, also), 100)
+    assert own(batches, among) == own(batches, twin) == expected
+    assert all(len({job for job, _ in batch if job.plan.repeatable}) <= 1 for batch in batches)
+    # The others share passes as ever.
+    assert any({job for job, _ in batch} == {other, also} for batch in batches)
+
+
+async def test_what_is_left_of_a_repeatable_job_can_be_dropped():
+    job, other = job_of(5, 6, plan=replace(PLAN, repeatable=True)), job_of(7)
+    line = line_of(job, other)
+    assert line.remove(job) == 11
+    assert cut_all(line, 100) == [[(other, 7)]]

@@ -3,11 +3,13 @@
 import csv
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import text_answers
 from twinhead.client import (
     BinaryAnswer,
     Entity,
@@ -22,9 +24,11 @@ from twinhead.client import (
     TokenAnswer,
     WorkerFailedError,
 )
-from twinhead.client.label_columns import LabelColumns
-from twinhead.client.row_batch import RowBatch
-from twinhead.client.row_writer import Layout, OutputFile
+from twinhead.client.files.output_file import OutputFile
+from twinhead.client.files.row_batch import RowBatch
+from twinhead.client.files.row_writer import Layout
+from twinhead.client.labelling.label_columns import LabelColumns
+from twinhead.client.results import read_result
 
 TOPIC = ("World", "Sports")
 TONE = ("bad", "so-so", "good")
@@ -110,7 +114,7 @@ def test_only_chosen_tasks_have_columns_in_the_order_of_the_model(tasks, names):
     columns = columns_of(tasks)
     names = [*names, "truncated", "error", "model_version"]
     assert columns.schema.names == names
-    assert list(columns.of_result(result([OK]), ["text"] * len([OK]))) == names
+    assert list(columns.of_result(result([OK]), ["text"])) == names
     assert [task.name for task in columns.tasks] == [
         name for name in names if name in ("topic", "tone")
     ]
@@ -151,7 +155,7 @@ def test_the_prefix_is_before_every_name():
     columns = columns_of(embeddings=True, prefix="p_")
     names = ["p_" + name for name in columns_of(embeddings=True).schema.names]
     assert columns.schema.names == names
-    assert list(columns.of_result(result([OK, EMPTY]), ["text"] * len([OK, EMPTY]))) == names
+    assert list(columns.of_result(result([OK, EMPTY]), ["text"] * 2)) == names
     failure = columns.of_failure(1, "worker gone")
     assert list(failure) == names
     assert failure["p_error"].to_pylist() == ["worker gone"]
@@ -164,9 +168,7 @@ def values(columns: dict[str, pa.Array]) -> dict[str, list]:
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_rows_without_an_answer_hold_nothing_but_the_error(dtype):
     columns = columns_of(embeddings=True)
-    made = columns.of_result(
-        result([OK, EMPTY, CUT, LONG], dtype), ["text"] * len([OK, EMPTY, CUT, LONG])
-    )
+    made = columns.of_result(result([OK, EMPTY, CUT, LONG], dtype), ["text"] * 4)
     assert values(made) == {
         "topic": ["Sports", None, "Sports", None],
         "topic_score": [0.75, None, 0.75, None],
@@ -182,7 +184,7 @@ def test_rows_without_an_answer_hold_nothing_but_the_error(dtype):
 
 @pytest.mark.parametrize("status", [OK, EMPTY])
 def test_all_rows_alike(status):
-    made = columns_of(embeddings=True).of_result(result([status] * 3), ["text"] * len([status] * 3))
+    made = columns_of(embeddings=True).of_result(result([status] * 3), ["text"] * 3)
     expected = 0 if status.ok else 3
     for name in ("topic", "topic_score", "embedding", "truncated"):
         assert made[name].null_count == expected
@@ -211,7 +213,7 @@ def test_every_kind_of_task_has_its_columns(tmp_path):
         TokenAnswer("ner", ("O", "B-PER", "I-PER"), [[Entity("PER", 0, 3, 0.5)], []], None),
     ]
     kinds = {"yes": "binary", "many": "multi_label", "ner": "token"}
-    infos = [TaskInfo(name, kind, ("x", "y")) for name, kind in kinds.items()]
+    infos = [TaskInfo(each.name, kinds[each.name], each.label_names) for each in answers]
     columns = LabelColumns(infos, 0)
     made = columns.of_result(
         InferResult("v", None, {each.name: each for each in answers}, [OK, EMPTY], Timing(0, 0, 0)),
@@ -243,3 +245,173 @@ def test_every_kind_of_task_has_its_columns(tmp_path):
     assert json.loads(cells["ner"]) == [entity]
     assert json.loads(cells["many"]) == ["b", "a"]
     assert pq.read_table(tmp_path / "out.parquet")["ner"].to_pylist() == [[entity], None]
+
+
+def test_with_scores_each_label_of_a_task_of_which_it_is_said_has_a_column():
+    columns = LabelColumns.of(text_answers.MODEL, None, embeddings=False, prefix="p_", scores=True)
+    assert columns.schema.names == [
+        "p_topic",
+        "p_topic_score",
+        "p_topic_score_World",
+        "p_topic_score_[/Sports]",
+        "p_topic_score_Sci, Tech",
+        "p_urgent",
+        "p_urgent_probability",
+        "p_tags",
+        "p_tags_scores",
+        "p_tags_score_a",
+        "p_tags_score_b",
+        "p_tags_score_c",
+        "p_names",
+        "p_truncated",
+        "p_error",
+        "p_model_version",
+    ]
+    assert {columns.schema.field(f"p_tags_score_{name}").type for name in "abc"} == {pa.float32()}
+
+
+def test_two_columns_of_one_name_are_refused_with_scores_too():
+    labels = ("a", "b")
+    tasks = {
+        "topic": TaskInfo("topic", "single_label", labels),
+        "topic_score_b": TaskInfo("topic_score_b", "binary", labels),
+    }
+    model = dataclasses.replace(MODEL, tasks=tasks)
+    LabelColumns.of(model, None, embeddings=False, prefix="")
+    with pytest.raises(InvalidRequestError, match="'topic_score_b'"):
+        LabelColumns.of(model, None, embeddings=False, prefix="", scores=True)
+
+
+def test_a_task_that_the_model_has_not_is_refused_with_those_that_it_has():
+    with pytest.raises(InvalidRequestError, match="no task 'mood'; it has topic, tone"):
+        columns_of(["tone", "mood"])
+    with pytest.raises(InvalidRequestError, match="it has none"):
+        LabelColumns.of(dataclasses.replace(MODEL, tasks={}), ["a"], embeddings=False, prefix="")
+
+
+def test_what_is_asked_for_is_what_the_columns_need():
+    plain = columns_of(["tone"]).options(truncate=False)
+    assert (plain.tasks, plain.embedding, plain.logits) == (["tone"], None, False)
+    assert (plain.truncate, plain.model_version, plain.repeatable) == (False, None, True)
+    assert columns_of(embeddings=True).options(truncate=True).embedding == "float32"
+    assert columns_of().options(truncate=True, embeddings=True).embedding == "float32"
+    assert columns_of([]).options(truncate=True).tasks == []
+    assert columns_of().options(truncate=True, model_version="v9").model_version == "v9"
+
+
+@pytest.mark.parametrize(
+    ("kind", "logits"),
+    [("single_label", True), ("multi_label", True), ("binary", False), ("token", False)],
+)
+def test_logits_are_asked_for_only_where_scores_come_of_them(kind, logits):
+    columns = LabelColumns([TaskInfo("t", kind, ("a", "b"))], 0, scores=True)
+    assert columns.options(truncate=True).logits is logits
+    assert LabelColumns(columns.tasks, 0).options(truncate=True).logits is False
+
+
+def extreme_answer(kind: str, logits: np.ndarray) -> InferResult:
+    """With logits, and scores that are not looked at."""
+    rows = len(logits)
+    nothing = [np.zeros(0, np.int32)] * rows
+    answer = (
+        SingleLabelAnswer("t", TONE, np.zeros(rows, np.int32), np.zeros(rows, np.float32), logits)
+        if kind == "single_label"
+        else MultiLabelAnswer("t", TONE, nothing, nothing, logits)
+    )
+    return InferResult("v", None, {"t": answer}, [OK] * rows, Timing(0, 0, 0))
+
+
+@pytest.mark.parametrize("temperature", [1e-6, 0.5, 1.0, 100.0])
+@pytest.mark.parametrize("kind", ["single_label", "multi_label"])
+def test_scores_of_extreme_logits_are_probabilities(kind, temperature):
+    logits = np.array(
+        [[0, 0, 0], [1e30, 0, -1e30], [-1e30, -1e30, -1e30], [3e4, 3e4, 2e4], [5, -5, 1]],
+        np.float32,
+    )
+    columns = LabelColumns([TaskInfo("t", kind, TONE, (), temperature)], 0, scores=True)
+    made = columns.of_result(extreme_answer(kind, logits), ["text"] * 5)
+    scores = np.stack([made[f"t_score_{label}"].to_numpy() for label in TONE], axis=1)
+    assert np.isfinite(scores).all()
+    assert scores.min() >= 0
+    assert scores.max() <= 1
+    if kind == "single_label":
+        np.testing.assert_allclose(scores.sum(axis=1), 1, rtol=1e-6)
+        np.testing.assert_allclose(scores[0], 1 / 3, rtol=1e-6)
+        assert scores[1].tolist() == [1, 0, 0]
+        np.testing.assert_allclose(scores[3, :2], 0.5, atol=1e-6 if temperature < 100 else 1e-3)
+    else:
+        assert scores[0].tolist() == [0.5] * 3
+        assert scores[1].tolist() == [1, 0.5, 0]
+        assert scores[2].tolist() == [0, 0, 0]
+
+
+def test_scores_are_softmax_and_sigmoid_of_logits_over_the_temperature():
+    logits = np.random.default_rng(3).normal(size=(50, 3), scale=4).astype(np.float32)
+    for temperature in (0.3, 1.0, 2.5):
+        for kind in ("single_label", "multi_label"):
+            columns = LabelColumns([TaskInfo("t", kind, TONE, (), temperature)], 0, scores=True)
+            made = columns.of_result(extreme_answer(kind, logits), ["text"] * 50)
+            for row in range(50):
+                values = [float(value) / temperature for value in logits[row]]
+                for place, label in enumerate(TONE):
+                    if kind == "single_label":  # softmax, as a ratio to each of the others
+                        expected = 1 / sum(math.exp(other - values[place]) for other in values)
+                    else:
+                        expected = 1 / (1 + math.exp(-values[place]))
+                    assert made[f"t_score_{label}"][row].as_py() == pytest.approx(expected, 1e-5)
+
+
+def test_scores_of_a_real_worker_are_those_that_it_says_itself(starter_client):
+    model = starter_client.model()
+    texts = ["The striker scored twice.", "", "Shares fell sharply on Monday.", "word " * 2000, "!"]
+    columns = LabelColumns.of(model, None, embeddings=True, prefix="", scores=True)
+    result = starter_client.infer(
+        texts, columns.options(truncate=True, model_version=model.version)
+    )
+    made = columns.of_result(result, texts)
+    assert [array.type for array in made.values()] == columns.schema.types
+    assert made["error"].is_null().to_pylist() == [True, False, True, True, True]
+    assert made["truncated"].to_pylist() == [False, None, False, True, False]
+    for task in model.tasks.values():
+        assert task.kind == "single_label"
+        scores = [made[f"{task.name}_score_{label}"] for label in task.label_names]
+        assert {column.null_count for column in scores} == {1}
+        for row in (0, 2, 3, 4):
+            of_labels = [column[row].as_py() for column in scores]
+            assert sum(of_labels) == pytest.approx(1, abs=1e-6)
+            said = made[f"{task.name}_score"][row].as_py()
+            assert max(of_labels) == pytest.approx(said, abs=1e-6)
+            label = made[task.name][row].as_py()
+            assert task.label_names[of_labels.index(max(of_labels))] == label
+
+
+@pytest.mark.parametrize("missing", ["labels", "kind", "task"])
+def test_an_answer_of_another_model_is_refused(missing):
+    other = result([OK])
+    tone = other.tasks["tone"]
+    changed = {
+        "labels": {"tone": dataclasses.replace(tone, label_names=TONE[::-1])},
+        "kind": {"tone": BinaryAnswer("tone", TONE, tone.indices, tone.scores, None)},
+        "task": {},
+    }
+    columns = columns_of(["tone"])
+    other = dataclasses.replace(other, tasks=changed[missing])
+    with pytest.raises(WorkerFailedError, match=r"version v2 has other labels for 'tone'.*--pin"):
+        columns.of_result(other, ["text"])
+
+
+def test_an_answer_without_rows_has_columns_without_rows():
+    columns = LabelColumns.of(text_answers.MODEL, None, embeddings=False, prefix="", scores=True)
+    made = columns.of_result(read_result(text_answers.respond([])), [])
+    assert [(len(column), column.type) for column in made.values()] == [
+        (0, kind) for kind in columns.schema.types
+    ]
+
+
+def test_embeddings_that_are_not_numbers_stay_so():
+    columns = columns_of([], embeddings=True)
+    strange = np.array([[np.nan, np.inf], [-np.inf, -0.0]], np.float32)
+    odd = dataclasses.replace(result([OK, OK]), embeddings=strange)
+    column = columns.of_result(odd, ["text"] * 2)["embedding"]
+    assert column.null_count == 0
+    assert column.flatten().to_numpy().tobytes() == strange.tobytes()

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from twinhead.client import FileError
+from twinhead.client.files.row_batch import MAX_ROWS
 from twinhead.model.config import TaskConfig, TaskKind
 from twinhead.trainer.errors import DataError
 from twinhead.trainer.labelled_rows import LabelledRow, ReadRows, columns_of, read_rows
@@ -137,7 +138,7 @@ def test_each_split_has_its_own_files(tmp_path):
 
 
 def test_columns_of_jsonl_are_found_until_all_that_are_wanted_are(tmp_path):
-    rows = [{"a": 1}, {"a": 1, "b": 2}, *({"a": 1} for _ in range(300)), {"late": 1}]
+    rows = [{"a": 1}, {"a": 1, "b": 2}, *({"a": 1} for _ in range(MAX_ROWS)), {"late": 1}]
     file = Path(written(tmp_path, rows))
     assert columns_of(file, ["a", "b"]) == ["a", "b"]
     assert columns_of(file, ["a", "nowhere"]) == ["a", "b", "late"]

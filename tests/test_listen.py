@@ -3,17 +3,26 @@
 import asyncio
 import socket
 import ssl
+from pathlib import Path
 
 import grpc
 import pytest
 import trustme
 from debug_model import debug_model
-from twinhead.client import Tls
+from grpc._cython import cygrpc
+from twinhead.client import Tls, channel
 from twinhead.client.channel import Access
 from twinhead.server.certificates import Certificates
-from twinhead.server.listen import ListenError, bind, is_loopback, read_certificates
+from twinhead.server.listen import OPTIONS, ListenError, bind, is_loopback, read_certificates
 from twinhead.server.settings import WorkerSettings
 from twinhead.server.worker import Worker
+
+
+def test_grpc_knows_every_option():
+    # It says nothing of one whose name is misspelt, and does without.
+    library = Path(cygrpc.__file__).read_bytes()
+    for name, _ in (*OPTIONS, *channel.OPTIONS):
+        assert f"{name}\0".encode() in library, name
 
 
 @pytest.fixture

@@ -85,8 +85,9 @@ def test_a_line_for_programs(written):
 def test_what_else_is_known_is_in_the_object(written, request_id):
     logs.set_up("json", "info")
     extra = {"method": "/a/B", "milliseconds": 1.5, "where": Path("a/b")}
-    logging.getLogger("twinhead.x").info("called", extra=extra)
+    logging.getLogger("twinhead.x").info("called", extra=extra | {"_of_a_library": 1})
     said = json.loads(written())
+    assert "_of_a_library" not in said
     assert said["request_id"] == request_id
     assert {name: said[name] for name in extra} == extra | {"where": "a/b"}
 

@@ -34,6 +34,7 @@ def test_a_killed_run_goes_on_with_the_same_losses(uninterrupted, tmp_path):
     kill_and_compare(recipe, whole, tmp_path / "run", list(EACH_STEP))
 
 
+@pytest.mark.long
 def test_a_run_with_a_cache_and_stages_goes_on_with_the_same_losses(tmp_path):
     recipe = trained.write_recipe(tmp_path)
     stages = '[{epoch=1,freeze=["top:1"]}]'
@@ -98,8 +99,12 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_others(uninterrupt
     ("freezing", "weighting"),
     [
         ('freezing.freeze=["top:1"]', "loss.weighting=uncertainty"),
-        ("freezing.freeze=[]", "sampling.schedule=alternating"),
-        ("freezing.stages=[{epoch=1,freeze=[]}]", "sampling.accumulate=2"),
+        pytest.param("freezing.freeze=[]", "sampling.schedule=alternating", marks=pytest.mark.long),
+        pytest.param(
+            "freezing.stages=[{epoch=1,freeze=[]}]",
+            "sampling.accumulate=2",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_two_processes_train_like_one(tmp_path, freezing, weighting):

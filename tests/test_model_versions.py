@@ -119,6 +119,7 @@ def test_old_weights_go_when_their_last_user_leaves(worker, admin, base):
     assert old() is None
 
 
+@pytest.mark.long
 def test_every_answer_under_load_is_of_the_version_it_names(admin, worker, base):
     versions = [
         base,

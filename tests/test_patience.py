@@ -57,6 +57,15 @@ def test_only_a_worker_that_is_away_is_waited_for(clock, failure):
     assert patience.waits_for(GONE)
 
 
+def test_a_stream_waits_for_a_worker_that_is_full_too(clock):
+    patience = Patience(None, 5.0, (WorkerUnavailableError, WorkerFullError))
+    assert patience.waits_for(WorkerFullError("full", 1.0))
+    assert patience.waits_for(GONE)
+    assert not patience.waits_for(InvalidRequestError("wrong"))
+    clock.now += 5
+    assert not patience.waits_for(WorkerFullError("full", 1.0))
+
+
 def test_a_try_may_take_what_is_left_of_the_call(clock):
     patience = Patience(2.0, 60.0)
     left = []

@@ -4,7 +4,6 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +34,11 @@ def second(tmp_path_factory: pytest.TempPathFactory) -> VersionParts:
 
 
 @pytest.fixture(params=["folder", "url", "memory"])
-def uri(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def uri(request: pytest.FixtureRequest, memory: fsspec.AbstractFileSystem, tmp_path: Path) -> str:
     """A place with nothing in it; all kinds of it are to be alike."""
-    if request.param == "memory":  # which is one for the whole process
-        files = fsspec.filesystem("memory")
-        yield "memory://models/mine"
-        if files.exists("/models"):
-            files.rm("/models", recursive=True)
-    else:
-        yield f"{'file://' if request.param == 'url' else ''}{tmp_path}/models/mine"
+    if request.param == "memory":
+        return "memory://models/mine"
+    return f"{'file://' if request.param == 'url' else ''}{tmp_path}/models/mine"
 
 
 def content(uri: str) -> dict[str, bytes]:

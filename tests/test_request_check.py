@@ -71,6 +71,9 @@ def test_a_caller_may_say_which_class_of_service():
     request.service_class = pb.SERVICE_CLASS_INTERACTIVE
     plan = check_request(request, CONFIG, DIMENSIONS, 3, ServiceClass.BULK)
     assert plan.service_class is ServiceClass.INTERACTIVE
+    assert not plan.repeatable
+    request.repeatable = True
+    assert check(request).repeatable
 
 
 def test_a_flood_of_wrong_names_stays_a_small_error():

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pyarrow as pa
 import pytest
-from twinhead.client.row_batch import RowBatch
+from twinhead.client.files.row_batch import RowBatch
 
 ROWS = [{"id": n, "text": f"sentence {n}"} for n in range(10, 15)]
 

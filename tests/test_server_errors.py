@@ -56,6 +56,11 @@ EXAMPLES = {
         grpc.StatusCode.NOT_FOUND,
         "UNKNOWN_VERSION",
     ),
+    errors.UnknownModelError: (
+        errors.UnknownModelError("version", "a", "b"),
+        grpc.StatusCode.NOT_FOUND,
+        "UNKNOWN_MODEL",
+    ),
     errors.UnknownServiceError: (
         errors.UnknownServiceError(),
         grpc.StatusCode.NOT_FOUND,

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 import pytest
 import swapped
+import yaml
 from conftest import ROOT, DebugWorker, wait_until
 from debug_model import debug_model
 from prometheus_client.metrics_core import Metric
@@ -37,6 +38,7 @@ from twinhead.v1 import inference_service_pb2 as pb
 from twinhead.v1.inference_service_pb2_grpc import InferenceServiceStub
 
 DASHBOARD = ROOT / "deploy/grafana/twinhead.json"
+ALERTS = ROOT / "deploy/prometheus/alerts.yml"
 # A worker that nobody calls tries itself now and then; not so often that a test would see it.
 SETTINGS = {"metrics_port": 0, "stall_seconds": 3600}
 HISTOGRAMS = {
@@ -551,15 +553,17 @@ def expressions(node: object) -> Iterator[str]:
                     yield each
             else:
                 yield from expressions(each)
-    elif isinstance(node, list):
+    elif isinstance(node, list | tuple):
         for each in node:
             yield from expressions(each)
 
 
-def test_the_dashboard_asks_for_what_there_is(worker):
+def test_dashboard_and_alerts_ask_for_what_there_is(start_debug_worker, tmp_path):
+    worker = start_debug_worker(**SETTINGS, watch=str(tmp_path))
+    read = (json.loads(DASHBOARD.read_text("utf-8")), yaml.safe_load(ALERTS.read_text("utf-8")))
     asked = {
         name
-        for expression in expressions(json.loads(DASHBOARD.read_text(encoding="utf-8")))
+        for expression in expressions(read)
         for name in re.findall(r"\b(?:twinhead|process)_\w+", expression)
     }
     assert len(asked) > 10

@@ -16,6 +16,8 @@ from grpc_status import rpc_status
 from small_bert import small_checkpoint, write_small_bert
 from twinhead.model.checkpoint import Checkpoint
 from twinhead.model.version_parts import VersionParts
+from twinhead.protocols import open_inference_service_pb2 as oip
+from twinhead.protocols.open_inference_service_pb2_grpc import GRPCInferenceServiceStub
 from twinhead.server import errors, model_versions
 from twinhead.server.load_model import load_model
 from twinhead.v1 import inference_service_pb2 as pb
@@ -181,6 +183,17 @@ def test_a_version_that_nobody_knows(debug_worker):
             ),
             grpc.StatusCode.NOT_FOUND,
             "UNKNOWN_VERSION",
+        )
+
+
+@row("UNKNOWN_MODEL")
+def test_a_model_that_nobody_knows(debug_worker):
+    with grpc.insecure_channel(debug_worker.target) as channel:
+        stub = GRPCInferenceServiceStub(channel)
+        refused(
+            lambda: stub.ModelMetadata(oip.ModelMetadataRequest(name="no-such-model")),
+            grpc.StatusCode.NOT_FOUND,
+            "UNKNOWN_MODEL",
         )
 
 

@@ -13,7 +13,7 @@ PACKAGES = ("client", "model", "server", "trainer")
 ALLOWED = {
     "client": {"v1"},
     "model": set(),
-    "server": {"model", "v1"},
+    "server": {"model", "v1", "protocols"},
     "trainer": {"model", "client"},
 }
 # What only the server, or training, may need: the bare install has none of it.
@@ -113,7 +113,8 @@ def test_the_wheel_holds_every_module_and_data_file(tmp_path):
     )
     (wheel,) = tmp_path.glob("*.whl")
     held = set(zipfile.ZipFile(wheel).namelist())
-    folders = {name: name for name in PACKAGES} | {"v1": "protos/twinhead/v1"}
+    folders = {name: name for name in PACKAGES}
+    folders |= {name: f"protos/twinhead/{name}" for name in ("protocols", "v1")}
     wanted = {"twinhead/examples/sentences.csv"}
     for package, folder in folders.items():
         for file in (ROOT / folder).rglob("*"):

@@ -43,6 +43,11 @@ def publish(place: Published, checkpoint: Checkpoint) -> None:
     place.publish(VersionParts.of(checkpoint))
 
 
+def told(worker, name: str, **labels: str) -> float | None:
+    """What the metrics say."""
+    return worker.worker.metrics.registry.get_sample_value(f"twinhead_{name}", labels)
+
+
 def live(worker) -> str:
     return worker.worker._serving.model().version
 
@@ -83,6 +88,12 @@ def test_a_first_version_may_have_other_tasks_and_later_ones_only_when_allowed(
         wait_until(lambda: "is refused" in caplog.text)
     assert live(strict) == first.version
     assert f"version {second.version}" in caplog.text
+    assert told(strict, "push_refusals_total", check="tasks") == 1
+    assert (told(strict, "watch_failing"), told(lenient, "watch_failing")) == (1, 0)
+    third = swapped.changed(first)
+    publish(place, third)
+    wait_until(lambda: live(strict) == third.version)
+    wait_until(lambda: told(strict, "watch_failing") == 0)
 
 
 def test_what_is_rolled_back_by_hand_stays_until_something_new_is_published(base, place, start):
@@ -112,8 +123,10 @@ def test_a_place_that_is_damaged_or_away_is_told_once_and_looked_at_again(
     with caplog.at_level(logging.ERROR):
         (folder / "live.json").write_text("{")
         wait_until(lambda: "cannot be read" in caplog.text)
+        wait_until(lambda: told(worker, "watch_failing") == 1)
         publish(place, new)
         wait_until(lambda: live(worker) == new.version)
+        wait_until(lambda: told(worker, "watch_failing") == 0)
     assert caplog.text.count("cannot be read") == 1
 
 

@@ -19,7 +19,12 @@ from twinhead.server.worker import Worker
 from twinhead.v1 import inference_service_pb2 as pb
 from twinhead.v1.inference_service_pb2_grpc import InferenceServiceStub
 
-SERVICES = ["", "twinhead.v1.InferenceService", "twinhead.v1.ModelService"]
+SERVICES = [
+    "",
+    "twinhead.v1.InferenceService",
+    "twinhead.v1.ModelService",
+    "inference.GRPCInferenceService",
+]
 
 
 def health_of(target: str, service: str = "") -> str:
@@ -198,3 +203,20 @@ def test_a_killed_worker_is_told_and_a_new_one_takes_its_port(start_worker):
             client.infer(["Is anybody there?"], reconnect_seconds=0)
         start_worker(port=worker.port)
         assert client.model().version == version
+
+
+def test_a_drain_that_takes_too_long_ends_with_a_word_and_code_1(start_worker):
+    worker = start_worker("--drain-seconds", "0.2")
+    sentences = [f"The caller with the number {number} waits for long." for number in range(512)]
+    with grpc.insecure_channel(worker.target) as channel, ThreadPoolExecutor(4) as pool:
+        stub = InferenceServiceStub(channel)
+        calls = [pool.submit(stub.Infer, pb.InferRequest(sentences=sentences)) for _ in range(4)]
+        with Client(worker.target) as client:
+            client.infer(["Passes run."])
+        worker.terminate()
+        assert worker.wait() == 1
+        for call in calls:
+            assert isinstance(call.exception(30), grpc.RpcError)
+    said = worker.log.read_text()
+    assert said.endswith("Error: the drain time ran out; some accepted work was cut off\n")
+    assert "terminate called" not in said
