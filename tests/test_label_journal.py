@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -409,3 +410,20 @@ def test_reading_a_journal_does_not_hold_it_in_memory(path, open_journal):
     )
     kilobytes = int(done.stdout)
     assert kilobytes < 16_000
+
+
+def test_an_answer_that_is_written_when_a_signal_comes_is_known_to_be(path, monkeypatch):
+    journal = LabelJournal(path)
+    journal.begin(RUN)
+    write = journal._write
+
+    def interrupted(data: bytes) -> None:
+        write(data)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(journal, "_write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        journal.add(request(0), ANSWERS[0])
+    assert journal.answered == 1
+    assert answers_of(journal) == {0: ANSWERS[0]}
+    journal.close()

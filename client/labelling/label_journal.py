@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from ..errors import FileError
+from ..interrupts import held_interrupts
 from .label_plan import LabelRequest
 
 try:
@@ -118,8 +119,11 @@ class LabelJournal:
         head = _RECORD.pack(request.number, request.digest, len(answer), 0)
         head = head[:-4] + zlib.crc32(answer, zlib.crc32(head[:-4])).to_bytes(4, "little")
         offset = self._file.seek(0, os.SEEK_END)
-        self._write(head + answer)
-        self._note(request.number, offset)
+        # Else an answer may be in the file and not be known to be: of a run's first one, the file
+        # would be removed.
+        with held_interrupts():
+            self._write(head + answer)
+            self._note(request.number, offset)
 
     def read(self, number: int) -> bytes:
         """The answer to a request.
