@@ -1,5 +1,6 @@
 """docs/PYTHON.md is true: its blocks run in their order, against real workers."""
 
+import ast
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,8 @@ from tls_files import write_tls_files
 
 GUIDE = ROOT / "docs" / "PYTHON.md"
 TOKEN = "correct-horse-battery-staple"
-# Of a line that says what its expression gives.
-_SAYS = re.compile(r"^( *)(\S.*?)  # -> (.*)$", re.MULTILINE)
+# After an expression that says what it gives.
+_SAYS = re.compile(r"  # -> (.*)$")
 
 
 def blocks() -> list[tuple[int, str]]:
@@ -25,8 +26,16 @@ def blocks() -> list[tuple[int, str]]:
 
 
 def checked(block: str) -> str:
-    """The block, which also compares what it says of expressions of one line."""
-    return _SAYS.sub(lambda found: "{}_says(({}), {!r})".format(*found.groups()), block)
+    """The block, which also compares what it says."""
+    lines = block.splitlines(keepends=True)
+    for node in ast.walk(ast.parse(block)):
+        if not isinstance(node, ast.Expr):
+            continue
+        first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
+        if (found := _SAYS.search(lines[last])) is not None:
+            lines[last] = f"{lines[last][: found.start()]}), {found[1]!r})\n"
+            lines[first] = f"{lines[first][: node.col_offset]}_says(({lines[first].lstrip()}"
+    return "".join(lines)
 
 
 def says(value: object, expected: str) -> None:
@@ -75,6 +84,7 @@ def test_the_blocks_are_found_and_what_they_say():
     assert found[0][1].startswith("from twinhead.client import Client\n")
     assert len(GUIDE.read_text().split("```python\n")) == len(found) + 1
     assert checked("a = 1\nif a:\n    a + 1  # -> 2\n") == "a = 1\nif a:\n    _says((a + 1), '2')\n"
+    assert checked("sum(\n    [1, 2]\n)  # -> 3\n") == "_says((sum(\n    [1, 2]\n)), '3')\n"
     # Each that the text has is checked.
     said = sum(block.count("# ->") for _, block in found)
     assert said == sum(checked(block).count("_says(") for _, block in found) >= 25
