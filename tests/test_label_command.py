@@ -3,7 +3,6 @@
 import csv
 import gzip
 import json
-import resource
 import signal
 import socket
 import subprocess
@@ -17,6 +16,7 @@ import pytest
 from conftest import TWINHEAD, DebugWorker, wait_until
 from debug_model import debug_model
 from held_engine import HeldEngine
+from small_files import with_small_files
 from twinhead.client import InferOptions
 from twinhead.client.files.row_batch import MAX_ROWS
 
@@ -88,7 +88,7 @@ def start_label(tmp_path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     """Start `twinhead label` and go on; what is left of it ends with the test."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: str, workers: list[str], **how) -> "subprocess.Popen[str]":
+    def start(*arguments: str, workers: list[str]) -> "subprocess.Popen[str]":
         named = [part for worker in workers for part in ("--worker", worker)]
         process = subprocess.Popen(
             [*TWINHEAD, "label", *arguments, *named],
@@ -96,7 +96,6 @@ def start_label(tmp_path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            **how,
         )
         started.append(process)
         return process
@@ -601,20 +600,22 @@ def test_killed_at_any_moment_the_output_is_that_of_a_quiet_run(
     assert names(folder) == sorted(written)
 
 
-def test_after_a_full_disk_the_same_command_goes_on(folder, label, start_label, debug_worker):
+def test_after_a_full_disk_the_same_command_goes_on(folder, label, debug_worker):
     save(folder / "in.csv", rows_of(words(9000)))
     # The answers take some 170 KB, the output twice as much.
     for what, size in (("journal", 60_000), ("partial", 250_000)):
-
-        def limit(size=size) -> None:
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then writing fails, as on a full disk
-            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
         arguments = ["in.csv", "-o", "out.csv"]
-        process = start_label(*arguments, workers=[debug_worker.target], preexec_fn=limit)
-        _, said = process.communicate(timeout=DEADLINE_SECONDS)
-        assert process.returncode == 1
-        assert said.splitlines()[-2:] == [
+        full = subprocess.run(
+            with_small_files(
+                size, [*TWINHEAD, "label", *arguments, "--worker", debug_worker.target]
+            ),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_SECONDS,
+        )
+        assert full.returncode == 1, full.stderr
+        assert full.stderr.splitlines()[-2:] == [
             "what is answered so far is kept in out.csv.journal; the same command goes on there",
             f"Error: out.csv.{what}: File too large",
         ]
