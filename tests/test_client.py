@@ -212,6 +212,7 @@ def test_a_stream_that_is_answered_ends_well_although_the_worker_goes(
     check([["w1"], ["w2"]], seen)
 
 
+@pytest.mark.long
 def test_time_between_answers_is_no_time_without_a_worker(start_worker):
     worker = start_worker()
     with Client(worker.target) as client:

@@ -350,7 +350,7 @@ def test_a_full_worker_is_waited_for(run, guarded):
     assert (done.numbers, done.code, done.errors) == (list(range(1, 201)), 0, "")
 
 
-@pytest.mark.parametrize("how", ["killed", "drained"])
+@pytest.mark.parametrize("how", ["killed", pytest.param("drained", marks=pytest.mark.long)])
 def test_a_worker_that_goes_away_and_comes_again(language, tmp_path, free_port, how):
     lines = [f"the line with the number {number}" for number in range(3000)]
     (tmp_path / "lines.txt").write_bytes(file_of(lines))

@@ -209,6 +209,7 @@ def test_calls_at_once_are_limited_but_not_health(start_debug_worker):
         running.result(30)
 
 
+@pytest.mark.long
 def test_interactive_calls_get_through_beside_a_bulk_stream(start_debug_worker):
     worker = start_debug_worker(queue_tokens=2048)
     worker.engine.seconds_per_pass = 0.005

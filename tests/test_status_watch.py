@@ -296,6 +296,7 @@ def test_a_dead_worker_does_not_hide_the_others(start_debug_worker, start_watchi
     seen.stop()
 
 
+@pytest.mark.long
 def test_a_worker_that_is_started_anew_begins_anew(start_worker, start_watching):
     options = ("--engine", "torch")
     first = start_worker(*options)

@@ -131,6 +131,7 @@ def test_a_worker_that_is_not_there_is_told_before_training(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_other_tasks_than_the_workers_are_pushed_only_when_that_is_said(tmp_path, start_worker):
     recipe = trained.write_recipe(tmp_path)
     worker = start_worker()
