@@ -10,9 +10,10 @@
 
 The encoder's files may be left out when an encoder that can be found by name has exactly the
 same weights. A *delta* checkpoint has, in place of encoder and heads, `delta.safetensors` with
-those tensors only that differ from its base: another checkpoint, or the encoder found by name. In
-every form the manifest covers the whole model, so loading proves that the right base was used. The
-version id is the digest of the manifest: same weights, same id.
+those tensors only that differ from its base: another checkpoint, or the encoder found by name.
+There, tensors whose values half precision holds exactly are stored in it. In every form the
+manifest covers the whole model, so loading proves that the right base was used. The version id is
+the digest of the manifest: same weights, same id.
 """
 
 import json
@@ -198,7 +199,9 @@ class Checkpoint:
             if name not in known or not _same(tensor, known[name])
         }
         with _staged(folder) as staging:
-            _write_tensors(staging / _DELTA, changed)
+            _write_tensors(
+                staging / _DELTA, {name: _narrowed(tensor) for name, tensor in changed.items()}
+            )
             self._as_it_is()._write_texts(staging, base=stated)
 
     def _as_it_is(self) -> Self:
@@ -369,8 +372,10 @@ def _check_no_circle(folder: Path, base: Path) -> None:
 
 
 def _load_delta(network: Network, file: Path, inherited: Mapping[str, torch.Tensor]) -> None:
-    tensors = _read_tensors(file)
     expected = named_tensors(network)
+    tensors = {
+        name: _widened(tensor, expected.get(name)) for name, tensor in _read_tensors(file).items()
+    }
     _check_tensors(file, tensors, {name: expected.get(name) for name in tensors})
     for name, tensor in network.heads.state_dict().items():
         full = f"heads.{name}"
@@ -387,6 +392,20 @@ def _load_delta(network: Network, file: Path, inherited: Mapping[str, torch.Tens
             for name, tensor in network.state_dict().items()
         }
     )
+
+
+def _narrowed(tensor: torch.Tensor) -> torch.Tensor:
+    """In half precision, if that holds each value exactly."""
+    half = tensor.half()
+    exact = tensor.dtype == torch.float32 and torch.equal(half.float(), tensor)
+    return half if exact else tensor
+
+
+def _widened(tensor: torch.Tensor, wanted: torch.Tensor | None) -> torch.Tensor:
+    """What `_narrowed` was given."""
+    if wanted is None or (tensor.dtype, wanted.dtype) != (torch.float16, torch.float32):
+        return tensor
+    return tensor.float()
 
 
 def _read_tensors(file: Path) -> dict[str, torch.Tensor]:

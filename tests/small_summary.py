@@ -153,6 +153,8 @@ def make_summary(topics=TOPICS):
         best_step=160,
         seconds=754.2,
         cache="The frozen part was computed once for 2,820 rows (0.4 GB) and read 3 times.",
+        kept_embeddings=0.987,
+        rounded=("embeddings", "layer 0"),
         environment={"twinhead": "0.1.0", "torch": "2.13", "device": "cpu <&>"},
     )
 
@@ -184,5 +186,7 @@ def empty_summary():
         temperatures={},
         uncalibrated={},
         cache="",
+        kept_embeddings=None,
+        rounded=(),
         environment={},
     )

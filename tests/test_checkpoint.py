@@ -816,6 +816,25 @@ def test_the_size_of_a_delta(delta, folder):
     assert size < (folder / "model.safetensors").stat().st_size / 10
 
 
+def test_what_half_precision_holds_exactly_takes_half_the_room(base, tmp_path):
+    names = ["heads.topic.output.weight", f"encoder.{QUERY}", "encoder.embeddings.LayerNorm.bias"]
+    after = trained(base, names)
+    with torch.no_grad():
+        for name in names[:2]:
+            tensor = after.network.get_parameter(
+                name.replace("encoder.", "encoder.transformer.", 1)
+            )
+            tensor.copy_(tensor.half())
+    after.save_delta(tmp_path / "delta", base)
+    stored = load_file(tmp_path / "delta" / "delta.safetensors")
+    types = {name: str(tensor.dtype) for name, tensor in stored.items()}
+    assert types == dict(zip(names, ("float16", "float16", "float32"), strict=True))
+    loaded = Checkpoint.load(tmp_path / "delta")
+    assert loaded.version == Checkpoint.create(after.network, after.tokenizer).version
+    assert {tensor.dtype for tensor in loaded.network.state_dict().values()} == {torch.float32}
+    assert all_equal(answers(loaded), answers(after))
+
+
 def test_a_delta_on_the_encoder_that_is_found_by_name(checkpoint, encoder_folder, tmp_path):
     """Of the encoder only what was trained; of the heads everything."""
     after = trained(checkpoint, [f"encoder.{QUERY}"])
@@ -1022,10 +1041,10 @@ def in_delta(change: Callable[[dict[str, torch.Tensor]], object]) -> Any:
         (
             in_delta(
                 lambda tensors: tensors.update(
-                    {f"encoder.{QUERY}": tensors[f"encoder.{QUERY}"].half()}
+                    {f"encoder.{QUERY}": tensors[f"encoder.{QUERY}"].double()}
                 )
             ),
-            f"tensor encoder.{QUERY} is torch.float16",
+            f"tensor encoder.{QUERY} is torch.float64",
         ),
         (
             in_delta(lambda tensors: with_nan(tensors[f"encoder.{QUERY}"])),

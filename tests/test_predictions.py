@@ -69,3 +69,22 @@ def test_a_temperature_changes_how_sure_and_not_what(setting):
     fitted = predicted.fit_temperature()
     assert 0.25 <= fitted <= 20
     assert predicted.of(np.zeros(len(predicted.rows), dtype=bool)).fit_temperature() == 1.0
+
+
+def test_what_is_decided_is_what_the_figures_count(setting):
+    network, _, batches = setting
+    for name, found in predict(network, batches, np.arange(20)).items():
+        decided = found.decided()
+        assert len(decided) == len(found.rows)
+        if name == "topic":
+            right = [said == true for said, true in zip(decided, found.targets, strict=True)]
+            assert found.measure().figures["accuracy"] == pytest.approx(np.mean(right))
+        elif name == "spam":
+            right = [said[0] == true for said, true in zip(decided, found.targets, strict=True)]
+            assert found.measure().figures["accuracy"] == pytest.approx(np.mean(right))
+        elif name == "tags":
+            pairs = zip(decided, found.targets, strict=True)
+            right = [(said == true).all() for said, true in pairs]
+            assert found.measure().figures["exact_match"] == pytest.approx(np.mean(right))
+        else:
+            assert [len(tags) for tags in decided] == [len(tags) for tags in found.targets]

@@ -6,7 +6,7 @@ from twinhead.model.config import TaskKind
 from twinhead.trainer.encoded_rows import encode_rows
 from twinhead.trainer.padded_batch import make_batch, pad
 from twinhead.trainer.split_encoder import SplitEncoder
-from twinhead.trainer.task_logits import task_logits
+from twinhead.trainer.task_logits import encode, task_logits
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_each_row_goes_to_the_heads_of_its_labels_in_one_pass(setting, depth):
             split = SplitEncoder(network.encoder, depth)
             batch = make_batch(rows, group, TASKS, split.lower(input_ids, mask), split)
         passes, handle = encoder_passes(network)
-        found = dict(task_logits(network, batch))
+        found = dict(task_logits(network, batch, encode(network, batch)))
         handle.remove()
     assert len(passes) == 1
     assert {task.name for task in found} == {task.name for task in TASKS}
@@ -56,7 +56,7 @@ def test_nothing_of_the_encoder_runs_on_pooled_vectors(setting):
         batch = make_batch(rows, group, sentence_tasks, pooled={TASKS[0].pooling: pooled})
         batch.labelled["names"] = torch.zeros(0, dtype=torch.int64)
         passes, handle = encoder_passes(network)
-        found = dict(task_logits(network, batch))
+        found = dict(task_logits(network, batch, encode(network, batch)))
         handle.remove()
     assert passes == []
     assert list(found) == sentence_tasks
@@ -67,4 +67,4 @@ def test_a_task_without_rows_is_left_out(setting):
     without = [i for i in range(12) if "topic" not in rows.rows[i].labels]
     batch = make_batch(rows, np.array(without), TASKS)
     with torch.no_grad():
-        assert "topic" not in {task.name for task, _ in task_logits(network, batch)}
+        assert "topic" not in {task.name for task, _ in task_logits(network, batch, encode(network, batch))}

@@ -10,6 +10,9 @@ from safetensors.numpy import load_file
 from twinhead.model.checkpoint import Checkpoint
 from twinhead.trainer import losses, training_run
 from twinhead.trainer.errors import DataError, DivergedError, RecipeError, RunError
+from twinhead.trainer.history import ValidationRecord
+from twinhead.trainer.read_recipe import read_recipe
+from twinhead.trainer.start_model import StartModel
 from twinhead.trainer.train_recipe import Observer
 
 
@@ -320,3 +323,91 @@ def test_of_an_encoder_every_task_needs_training_rows(tmp_path):
         trained.train_here(
             recipe, tmp_path / "run", f"data.topics.train={moods}", 'data.topics.tasks.mood="mood"'
         )
+
+
+def embeddings(network, tokenizer, texts):
+    """The embedding of each text."""
+    found = []
+    for sentence in tokenizer(texts):
+        ids = torch.tensor([sentence.ids])
+        with torch.no_grad():
+            found.append(network(ids, torch.ones_like(ids), ()).embeddings[0])
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize(
+    "freezing",
+    ["freeze=[]", 'freeze=["top:1"]', 'freeze=["encoder"]\nstages=[{epoch=1,freeze=["top:1"]}]'],
+)
+def test_embeddings_are_kept_where_they_were_and_it_says_how_far_they_moved(tmp_path, freezing):
+    recipe = trained.write_recipe(tmp_path, extra=f"\n[freezing]\n{freezing}\n")
+    encoder = StartModel.find(read_recipe(recipe, None, []))
+    before, tokenizer = encoder.build(encoder.tasks, 0)
+    texts = [
+        json.loads(line)["text"]
+        for name in ("topics", "moods")
+        for line in (tmp_path / f"{name}_validation.jsonl").read_text().splitlines()
+    ]
+    kept = []
+    for weight in (1e-9, 50):
+        output = tmp_path / f"run-{weight}"
+        summary = trained.train_here(
+            recipe,
+            output,
+            f"loss.keep_embeddings={weight}",
+            # In the end alone, so that the best weights are the last.
+            "training.validate_every=1000",
+        )
+        after = Checkpoint.load(output / "checkpoint").network
+        moved = torch.cosine_similarity(
+            embeddings(before.eval(), tokenizer, texts), embeddings(after, tokenizer, texts)
+        )
+        assert summary.kept_embeddings == pytest.approx(moved.mean().item(), abs=1e-4)
+        losses_seen = [record.losses for record in summary.history.steps]
+        assert any("embedding drift" in seen for seen in losses_seen)
+        assert not list(output.glob("*.npy"))
+        kept.append(summary.kept_embeddings)
+    assert 1 - kept[1] < (1 - kept[0]) / 2
+
+
+def test_where_embeddings_were_must_be_known_to_go_on(tmp_path, monkeypatch):
+    recipe = trained.write_recipe(tmp_path)
+    settings = ("loss.keep_embeddings=5", "training.validate_every=1")
+    whole = trained.train_here(recipe, tmp_path / "whole", *settings)
+
+    class Ended(Exception):
+        pass
+
+    class Ending(Observer):
+        def record(self, record):
+            if isinstance(record, ValidationRecord) and record.step == 8:
+                raise Ended
+
+    with pytest.raises(Ended):
+        trained.train_here(recipe, tmp_path / "run", *settings, observers=lambda _: [Ending()])
+    (train, validation) = sorted((tmp_path / "run").glob("embeddings-before-*.npy"))
+    aside = train.rename(tmp_path / "aside.npy")
+    with pytest.raises(RunError, match="is gone"):
+        trained.train_here(recipe, tmp_path / "run", *settings, resume=True)
+    aside.rename(train)
+    summary = trained.train_here(recipe, tmp_path / "run", *settings, resume=True)
+    assert summary.version == whole.version
+    assert not validation.exists()
+
+
+def test_rounded_weights_change_no_answer_and_take_half_the_room(first, tmp_path):
+    recipe, _, exact = first
+    summary = trained.train_here(
+        recipe, tmp_path / "run", "training.round_weights=true", delta=True
+    )
+    assert exact.rounded == ()
+    assert "layer 2" in summary.rounded
+    for split in ("train", "validation"):
+        found = [e.metrics.figures["accuracy"] for e in summary.evaluations if e.split == split]
+        wanted = [e.metrics.figures["accuracy"] for e in exact.evaluations if e.split == split]
+        assert found == pytest.approx(wanted, abs=0.02 if split == "train" else 0)
+    checkpoint = Checkpoint.load(tmp_path / "run" / "checkpoint")
+    assert checkpoint.version == summary.version != exact.version
+    stored = load_file(tmp_path / "run" / "checkpoint" / "delta.safetensors")
+    halves = [name for name, tensor in stored.items() if tensor.dtype == np.float16]
+    assert any("layer.1." in name for name in halves)

@@ -35,6 +35,8 @@ class PaddedBatch:
     targets: Mapping[str, torch.Tensor]
     """Task name to their targets: [some of the rows], for a multi-label task [.., labels], for a
     token task [.., tokens]."""
+    anchors: torch.Tensor | None = None
+    """The embeddings that training is to keep, [rows, dimensions]; None where it need not."""
 
 
 def cut_by_tokens(

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from ..model.config import TaskConfig, TaskKind
 from ..model.network import Network
 from .calibration import fit_temperature
 from .encoded_rows import EncodedRows
+from .likelihood import scaled_logits
 from .metrics import measure
 from .row_batches import RowBatches
 from .run_summary import Evaluation
-from .task_logits import task_logits
+from .task_logits import encode, task_logits
 from .task_metrics import TaskMetrics
 from .token_metrics import measure_tokens
 
@@ -51,6 +53,19 @@ class Predictions:
             return measure_tokens(self.task, self.logits, self.targets, temperature=temperature)
         logits, targets = np.stack(self.logits), np.stack(self.targets)
         return measure(self.task, logits, targets, temperature=temperature)
+
+    def decided(self) -> list[NDArray[np.int64]]:
+        """What is decided of each row at the task's temperature.
+
+        A label's index, yes (1) or no (0), 0 or 1 of each label, or the tags of the words.
+        """
+        if self.task.kind in (TaskKind.SINGLE_LABEL, TaskKind.TOKEN):
+            return [logits.argmax(axis=-1) for logits in self.logits]
+        thresholds = np.array(self.task.effective_thresholds)
+        return [
+            (expit(scaled_logits(logits, self.task.temperature)) >= thresholds).astype(np.int64)
+            for logits in self.logits
+        ]
 
     def fit_temperature(self) -> float:
         """The temperature that makes the scores honest on these rows."""
@@ -91,7 +106,7 @@ def predict(
                 count = len(batch.input_ids)
                 group = part[position : position + count]  # batches keep the order by length
                 position += count
-                for task, logits in task_logits(network, batch):
+                for task, logits in task_logits(network, batch, encode(network, batch)):
                     rows = group[batch.labelled[task.name].cpu().numpy()]
                     values = logits.float().cpu().numpy()
                     found[task.name] += zip(rows.tolist(), values, strict=True)

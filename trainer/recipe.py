@@ -272,6 +272,14 @@ class LossRecipe(_Section):
         description="Task names to `balanced` (each label counts as much as any other) or to "
         "weights by label; labels that are not named have 1.",
     )
+    keep_embeddings: float = Field(
+        default=0.0,
+        ge=0,
+        le=1e6,
+        description="Weight of a loss that keeps the embeddings where they were before training, "
+        "so that they stay good for search: the mean of 1 - cosine over the rows of a step. 0: "
+        "none.",
+    )
 
 
 class Stage(_Section):
@@ -368,6 +376,11 @@ class TrainingRecipe(_Section):
         default="mean",
         description="What the best weights are best at, on validation: `mean` of the tasks' main "
         "figures (accuracy, or F1 for token and multi-label tasks), or the name of one task.",
+    )
+    round_weights: bool = Field(
+        default=False,
+        description="Round what was trained to half precision in the end, part by part, where "
+        "that changes no answer for the validation rows: in a --delta it then takes half the room.",
     )
     save_minutes: float = Field(
         default=5.0, ge=0, description="Minutes between saves of the state that --resume needs."

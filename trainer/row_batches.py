@@ -24,6 +24,8 @@ class RowBatches:
     """Padded tokens of one group at most."""
     prefix: CachedPrefix | None = None
     """Where the output of the frozen layers comes from; None where all layers run."""
+    anchors: NDArray[np.float32] | None = None
+    """The embeddings that training is to keep, [rows, dimensions]."""
 
     def __call__(self, chosen: NDArray[np.int64]) -> list[PaddedBatch]:
         """Rows in groups of like length."""
@@ -38,7 +40,12 @@ class RowBatches:
         groups = cut_by_tokens(self.rows.lengths, chosen, self.pass_tokens)
         return [
             self._on_device(
-                make_batch(self.rows, group, self.tasks, self._hidden(self.prefix, group), split)
+                replace(
+                    make_batch(
+                        self.rows, group, self.tasks, self._hidden(self.prefix, group), split
+                    ),
+                    anchors=None if self.anchors is None else torch.from_numpy(self.anchors[group]),
+                )
             )
             for group in groups
         ]
@@ -70,4 +77,5 @@ class RowBatches:
             else {name: move(part) for name, part in batch.pooled.items()},
             labelled={name: move(rows) for name, rows in batch.labelled.items()},
             targets={name: move(rows) for name, rows in batch.targets.items()},
+            anchors=None if batch.anchors is None else move(batch.anchors),
         )

@@ -81,6 +81,11 @@ class RunSummary:
     seconds: float
     cache: str
     """What the frozen-prefix cache did, in a sentence; empty without one."""
+    kept_embeddings: float | None
+    """Mean cosine of the validation rows' embeddings to those before training; None where the
+    recipe does not keep them."""
+    rounded: tuple[str, ...]
+    """The parts whose weights were rounded to half precision."""
     environment: Mapping[str, str]
     """Releases and hardware: twinhead, torch, transformers, device, precision, processes."""
 

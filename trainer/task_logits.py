@@ -10,13 +10,16 @@ from ..model.pooling import pool
 from .padded_batch import PaddedBatch
 
 
-def task_logits(network: Network, batch: PaddedBatch) -> Iterator[tuple[TaskConfig, torch.Tensor]]:
+def task_logits(
+    network: Network, batch: PaddedBatch, hidden: torch.Tensor
+) -> Iterator[tuple[TaskConfig, torch.Tensor]]:
     """The logits of each task, for those rows of a batch that have its label.
 
-    The encoder runs once, whatever the number of tasks, and only as far as the batch does not hold
-    its output already.
+    Args:
+        network: its heads run.
+        batch: the rows.
+        hidden: what `encode` gave for them.
     """
-    hidden = _encode(network, batch)
     pooled: dict[Pooling, torch.Tensor] = dict(batch.pooled or {})
     for task in network.config.tasks:
         rows = batch.labelled[task.name]
@@ -32,7 +35,12 @@ def task_logits(network: Network, batch: PaddedBatch) -> Iterator[tuple[TaskConf
         yield task, network.heads[task.name](read if len(rows) == len(read) else read[rows])
 
 
-def _encode(network: Network, batch: PaddedBatch) -> torch.Tensor:
+def encode(network: Network, batch: PaddedBatch) -> torch.Tensor:
+    """The token vectors of a batch, [rows, tokens, dimensions].
+
+    The encoder runs only as far as the batch does not hold its output already; where it holds
+    pooled vectors, nobody reads what this returns.
+    """
     if batch.pooled is not None:  # nothing reads single tokens
         return batch.mask
     if batch.hidden is None:

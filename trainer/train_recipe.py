@@ -23,8 +23,10 @@ from .freezing import freeze
 from .history import Record
 from .loop import train
 from .mistakes import find_mistakes
+from .model_card import write_model_card
 from .predictions import evaluations_of
 from .recipe import SPLITS, Precision, Recipe
+from .report import write_report
 from .run_state import STATE
 from .run_summary import DataSummary, Evaluation, RunSummary
 from .start_model import StartModel, calibrated
@@ -250,6 +252,7 @@ def _finish(
     *,
     delta: bool,
 ) -> RunSummary:
+    rounded = run.round_weights()
     rng = np.random.default_rng(run.recipe.training.seed)
     train_rows = len(run.splits["train"])
     sample = np.sort(rng.permutation(train_rows)[:_SEEN_SAMPLE])
@@ -292,6 +295,8 @@ def _finish(
         best_step=run.state.best_step,
         seconds=run.state.seconds,
         cache=" ".join(run.prefix.notes),
+        kept_embeddings=run.kept_embeddings(),
+        rounded=rounded,
         environment=_environment(run),
     )
     _write(checkpoint, summary, run.folder, start, delta=delta)
@@ -302,9 +307,6 @@ def _write(
     checkpoint: Checkpoint, summary: RunSummary, folder: Path, start: StartModel, *, delta: bool
 ) -> None:
     """The checkpoint first, beside an earlier one, which goes only when the new one is whole."""
-    from .model_card import write_model_card
-    from .report import write_report  # plots: a second of imports
-
     staging = folder / f".{CHECKPOINT}.new"
     shutil.rmtree(staging, ignore_errors=True)
     if delta:

@@ -2,10 +2,12 @@
 
 import json
 import math
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,14 @@ from torch.optim.lr_scheduler import LambdaLR
 from ..model.config import TaskKind
 from ..model.layers import set_dropout
 from ..model.network import Network
+from .anchors import compute_anchors, kept_embeddings, read_anchors
 from .encoded_rows import EncodedRows
 from .errors import DivergedError, RunError
-from .freezing import freeze, set_modes
+from .freezing import freeze, parts_of, set_modes
+from .half_precision import Decisions, round_where_harmless
 from .history import History, Record, StageRecord, StepRecord, ValidationRecord
 from .losses import LossWeights, TaskLoss, class_weights
-from .multi_task_model import MultiTaskModel
+from .multi_task_model import DRIFT, MultiTaskModel
 from .optimizer import make_optimizer, rate_course
 from .padded_batch import CPU_PASS_TOKENS, GPU_PASS_TOKENS
 from .predictions import Predictions, predict, score_of
@@ -39,6 +43,8 @@ from .task_metrics import TaskMetrics
 _LOG_SECONDS = 1.0
 
 _BEST = "best-[0-9]*.safetensors"
+_ANCHORS_PREFIX = "embeddings-before-"
+_ANCHORS = f"{_ANCHORS_PREFIX}*.npy"
 
 Indices = NDArray[np.int64]
 
@@ -95,7 +101,9 @@ class TrainingRun:
             for task in tasks
         }
         weights = LossWeights(recipe.loss, [task.name for task in tasks])
-        self.bare_model = MultiTaskModel(network, self._loss_of, weights).to(accelerator.device)
+        self.bare_model = MultiTaskModel(
+            network, self._loss_of, weights, recipe.loss.keep_embeddings
+        ).to(accelerator.device)
         self.model: Any = self.bare_model
         """The model as the loop calls it: wrapped, when there are several processes."""
         self._ever_trained: set[str] = set()
@@ -115,6 +123,7 @@ class TrainingRun:
         self.prefix = PrefixStore(
             folder, int(recipe.freezing.cache_gigabytes * 1e9), accelerator, progress
         )
+        self._progress = progress
         self._taught: set[str] = set()
         self._losses: list[tuple[torch.Tensor, dict[str, torch.Tensor], int]] = []
         self._steps_with: Counter[str] = Counter()
@@ -171,6 +180,8 @@ class TrainingRun:
             size = self._loss_of[task.name].size(found)
             if size > 0 and task.name in self._taught:
                 sizes[task.name] = size
+        if sizes and self.train_batches.anchors is not None:
+            sizes[DRIFT] = float(len(together))
         self._steps_with.update(sizes.keys())
         return sizes
 
@@ -362,9 +373,10 @@ class TrainingRun:
                 trained ones.
         """
         if self.is_main:
-            for file in [*self.folder.glob(_BEST), self._state_file]:
+            for file in [*self.folder.glob(_BEST), *self.folder.glob(_ANCHORS), self._state_file]:
                 file.unlink(missing_ok=True)
             self.history = History.read(self.folder / "history.jsonl", -1, 0)
+        self.accelerator.wait_for_everyone()
         if measure:
             self.begin_stages_that_are_due()
             metrics = self.validate()
@@ -383,6 +395,30 @@ class TrainingRun:
                     parameter.copy_(best[name])
         self.prefix.drop_if_stale(self._cached_splits)
 
+    def round_weights(self) -> tuple[str, ...]:
+        """Round the parts that were trained to half precision, where no answer changes.
+
+        Returns:
+            Their names; none where the recipe does not ask for it.
+        """
+        if not self.recipe.training.round_weights:
+            return ()
+        trained = {
+            id(parameter)
+            for name, parameter in self.network.named_parameters()
+            if name in self._ever_trained
+        }
+        parts = [
+            part for part in parts_of(self.network) if {id(p) for p in part.parameters} & trained
+        ]
+        rows = np.arange(len(self.splits["validation"]))
+
+        def decide() -> Decisions:
+            found = self.predict("validation", rows)
+            return {name: predicted.decided() for name, predicted in found.items()}
+
+        return round_where_harmless(parts, decide)
+
     def predict(self, split: str, chosen: Indices) -> dict[str, Predictions]:
         """Predictions of each task for some rows of a split."""
         cached = {"train": self.train_batches, "validation": self._validation_batches}
@@ -390,9 +426,21 @@ class TrainingRun:
         with self.accelerator.autocast():
             return predict(self.network, batches, chosen)
 
+    def kept_embeddings(self) -> float | None:
+        """Mean cosine of the validation rows' embeddings to those before training.
+
+        None where the recipe does not keep them.
+        """
+        if not self.recipe.loss.keep_embeddings:
+            return None
+        anchors = read_anchors(self._anchors_file("validation"))
+        batches = replace(_with_tokens(self._validation_batches), anchors=anchors)
+        with self.accelerator.autocast():
+            return kept_embeddings(self.network, batches)
+
     def clean_up(self) -> None:
         """Remove what only resuming needs."""
-        for file in [*self.folder.glob(_BEST), self._state_file]:
+        for file in [*self.folder.glob(_BEST), *self.folder.glob(_ANCHORS), self._state_file]:
             file.unlink(missing_ok=True)
         self.prefix.remove()
 
@@ -447,5 +495,37 @@ class TrainingRun:
             until = min([*ends, self.recipe.training.epochs])
             passes = until - self.state.stage_step / self.plan.steps_per_epoch
             self.prefix.renew(self.network, self._cached_splits, passes)
+        if self.recipe.loss.keep_embeddings:
+            self._hold_embeddings()
         set_modes(self.network)
         return parts
+
+    def _hold_embeddings(self) -> None:
+        """Give the rows the embeddings that they had before training, while these can move."""
+        moves = any(parameter.requires_grad for parameter in self.network.encoder.parameters())
+        for split, batches in zip(("train", "validation"), self._cached_splits, strict=True):
+            file = self._anchors_file(split)
+            if self.accelerator.is_local_main_process and not file.is_file():
+                if self.state.step:
+                    raise RunError(
+                        f"{file} is gone: where the embeddings were before training is not known; "
+                        "start anew with --force"
+                    )
+                compute_anchors(
+                    self.network,
+                    _with_tokens(batches),
+                    file,
+                    lambda done, total: self._progress("embeddings before training", done, total),
+                )
+            self.accelerator.wait_for_everyone()
+            batches.anchors = read_anchors(file) if moves else None
+
+    def _anchors_file(self, split: str) -> Path:
+        # Processes of one machine share it, those of others have their own.
+        return self.folder / f"{_ANCHORS_PREFIX}{os.environ.get('GROUP_RANK', '0')}-{split}.npy"
+
+
+def _with_tokens(batches: RowBatches) -> RowBatches:
+    """The same rows, with token vectors also where all of the encoder is computed beforehand."""
+    pooled = batches.prefix is not None and batches.prefix.prefix.poolings
+    return replace(batches, prefix=None) if pooled else batches
