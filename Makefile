@@ -11,7 +11,7 @@ BUF_VERSION := 1.75.0
 BUF := $(VENV)/buf/node_modules/.bin/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test proofs node conformance lint format protos bench bench-int8 bench-label bench-training bench-swap container-test rehearsal soak clean
+.PHONY: help install demo test proofs node conformance lint format protos bench bench-int8 bench-label bench-training bench-swap container-test rehearsal screenshots soak clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -107,6 +107,9 @@ container-test: $(READY)  ## Build the images and run them (as root; needs build
 
 rehearsal: $(READY)  ## A fleet on this machine: publish, kill, drain and add while a file is labelled: make rehearsal TEXT=file.txt
 	$(BIN)/python bench/fleet.py $(TEXT)
+
+screenshots: $(READY)  ## Take the pictures in the documents anew (needs Chromium)
+	PYTHONPATH=tests $(BIN)/python docs/images/make.py
 
 soak: $(READY)  ## Everything at once, then overload and kills: make soak TEXT="one.txt two.txt" MINUTES=30 SERVE="--precision int8"
 	$(BIN)/python bench/soak.py $(TEXT) --minutes $(MINUTES) --serve "$(SERVE)"

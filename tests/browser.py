@@ -4,7 +4,9 @@ import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
+from PIL import Image
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -43,15 +45,26 @@ def _run(file, folder, *options):
     return done.stdout
 
 
-def document_of(file, folder):
+def _scheme(dark):
+    return ["--blink-settings=preferredColorScheme=0"] if dark else []
+
+
+def document_of(file, folder, *, dark=False):
     """The document after the scripts ran, and the data attributes of its root element."""
-    document = _run(file, folder, "--dump-dom")
+    document = _run(file, folder, "--dump-dom", *_scheme(dark))
     root = re.search("<html[^>]*>", document)[0]
     return document, dict(re.findall(r'data-(\w+)="([^"]*)"', root))
 
 
-def screenshot_of(file, folder, width=1000, height=1400):
+def screenshot_of(file, folder, width=1000, height=1400, *, dark=False):
     """A PNG file with how the page looks."""
     shot = folder / "page.png"
-    _run(file, folder, f"--window-size={width},{height}", f"--screenshot={shot}")
+    size = f"--window-size={width},{height}"
+    _run(file, folder, size, f"--screenshot={shot}", *_scheme(dark))
     return shot
+
+
+def pixels_of(shot):
+    """The colours of a screenshot, [height, width, 3] from 0 to 255."""
+    with Image.open(shot) as image:
+        return np.asarray(image.convert("RGB")).astype(int)

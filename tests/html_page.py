@@ -1,5 +1,8 @@
 """What a page or a plot shows, as its reader's browser would find it."""
 
+import base64
+import hashlib
+import re
 from html.parser import HTMLParser
 
 
@@ -39,6 +42,8 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
+        if tag == "section":
+            self.section = None
         if tag in ("td", "th"):
             self.rows[-1].append(self.cell)
             self.cell = None
@@ -50,3 +55,27 @@ class Page(HTMLParser):
         self.texts[self.section] = self.texts.get(self.section, "") + data
         if self.cell is not None:
             self.cell += data
+
+
+def check_closed(text, page):
+    """The page asks for nothing, its links stay in it, and only its own style and script act."""
+    assert not {"link", "iframe", "object", "img", "base", "form"} & set(page.tags)
+    names = ("src", "href", "xlink:href", "action", "data")
+    asking = [value for _, name, value in page.attributes if name in names]
+    assert asking
+    assert len(page.ids) == len(set(page.ids))
+    assert set(asking) <= {f"#{identity}" for identity in page.ids}
+    assert not [name for _, name, _ in page.attributes if name.startswith("on") or name == "style"]
+    assert not re.search(r"url\(|@import|https?:", text)
+    (policy,) = [
+        value for _, name, value in page.attributes if name == "content" and "-src" in value
+    ]
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
+    own = 0
+    for tag in ("style", "script"):
+        for content in re.findall(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL):
+            digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+            assert f"{tag}-src 'sha256-{digest}'" in policy
+            own += 1
+    assert policy.count("sha256-") == own

@@ -3,8 +3,8 @@
 import numpy as np
 import pyarrow as pa
 from html_page import Page
+from twinhead.client.label_report.label_report import LabelReport
 from twinhead.client.labelling.label_summary import LabelSummary
-from twinhead.client.report.label_report import LabelReport
 from twinhead.client.results import ModelInfo, TaskInfo
 
 TOPIC = TaskInfo("topic", "single_label", ("Sports", "</script><b>", "日本 🏅", "never"))

@@ -16,12 +16,12 @@ from twinhead.client.errors import VersionNotLiveError
 from twinhead.client.files.output_file import OutputFile
 from twinhead.client.files.row_batch import MAX_ROWS
 from twinhead.client.files.row_reader import open_reader
+from twinhead.client.label_report.label_report import LabelReport
 from twinhead.client.labelling.bulk_label import LabelOptions, RowFailedError, bulk_label
 from twinhead.client.labelling.label_journal import LabelJournal
 from twinhead.client.labelling.label_plan import REQUEST_ROWS
 from twinhead.client.labelling.label_summary import LabelSummary
 from twinhead.client.labelling.worker_pool import WorkerPool
-from twinhead.client.report.label_report import LabelReport
 
 ROWS = 2000
 

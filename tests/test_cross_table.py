@@ -3,8 +3,8 @@
 import numpy as np
 import pyarrow as pa
 from small_label_run import FLAGS, NAMES, TOPIC, URGENT, Run, floats, report_of
-from twinhead.client.report.cross_table import CrossTable
-from twinhead.client.report.task_answers import read_answers
+from twinhead.client.label_report.cross_table import CrossTable
+from twinhead.client.label_report.task_answers import read_answers
 from twinhead.client.results import TaskInfo
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
-from twinhead.client.report.embedding_map import embedding_map
+from twinhead.client.label_report.embedding_map import embedding_map
 
 
 def embeddings(rows=300, dimensions=40):

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from twinhead.client.report.extreme_rows import ExtremeRows
-from twinhead.client.report.task_answers import TaskAnswers
+from twinhead.client.label_report.extreme_rows import ExtremeRows
+from twinhead.client.label_report.task_answers import TaskAnswers
 
 
 def extremes(scores, size, *, highest, most=20):

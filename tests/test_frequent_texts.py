@@ -1,6 +1,6 @@
 """The most frequent texts under each label."""
 
-from twinhead.client.report.frequent_texts import FrequentTexts
+from twinhead.client.label_report.frequent_texts import FrequentTexts
 
 
 def test_texts_are_ranked_by_label():

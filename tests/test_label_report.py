@@ -15,9 +15,9 @@ from small_label_run import (
     summary_of,
 )
 from twinhead.client.errors import FileError
+from twinhead.client.label_report.label_report import LabelReport
 from twinhead.client.labelling import label_summary
 from twinhead.client.labelling.label_columns import LabelColumns
-from twinhead.client.report.label_report import LabelReport
 
 
 @pytest.fixture

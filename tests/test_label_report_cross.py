@@ -4,18 +4,15 @@ import numpy as np
 import pyarrow as pa
 from html_page import Page
 from small_label_run import TOPIC, URGENT, Run, floats, report_of, tallies_of
-from twinhead.client.report.cross_table import CrossTable
-from twinhead.client.report.label_report import LabelReport
-from twinhead.client.report.label_report_cross import cross_section
+from twinhead.client.label_report.cross_table import CrossTable
+from twinhead.client.label_report.label_report import LabelReport
+from twinhead.client.label_report.label_report_cross import cross_section
 from twinhead.client.results import TaskInfo
 
 
 def section(report, first=0, second=1):
-    markup = cross_section(
-        report._crosses[0], report._tallies[first], report._tallies[second], "pair-0"
-    )
-    page = Page(markup)
-    return page, page.texts["pair-0"]
+    page = Page(cross_section(report._crosses[0], report._tallies[first], report._tallies[second]))
+    return page, page.texts[None]
 
 
 def test_cells_have_share_and_count():
@@ -23,7 +20,7 @@ def test_cells_have_share_and_count():
     report = report_of(run)
     page, _ = section(report)
     (table,) = page.tables
-    assert table[0] == ["", "no", "yes", "rows"]
+    assert table[0] == ["", "no", "yes", "all"]
     counts = report._crosses[0].counts
     for row, label in zip(table[1:], range(3), strict=True):
         assert row[0] == TOPIC.label_names[label]
@@ -78,5 +75,5 @@ def test_many_labels_are_cut():
 
 def test_without_rows_there_is_no_table():
     tallies = tallies_of(Run(0))
-    markup = cross_section(CrossTable(TOPIC, URGENT), tallies[0], tallies[1], "pair-0")
+    markup = cross_section(CrossTable(TOPIC, URGENT), tallies[0], tallies[1])
     assert "No row has a label of both." in markup

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 from small_label_run import TASKS, ReportPage, Run, report_of
-from twinhead.client.report.label_report_map import map_section
+from twinhead.client.label_report.label_report_map import map_section
 
 
 def section(run, tasks=TASKS, embeddings=True):
@@ -21,7 +21,7 @@ def section(run, tasks=TASKS, embeddings=True):
 def test_every_answered_row_is_a_point():
     run = Run(200)
     _, page, data = section(run)
-    assert "180 points: each row" in page.texts["map"]
+    assert "180 points: each row" in page.texts[None]
     assert sorted(data["row"]) == [row + 1 for row in range(200) if row % 10 != 9]
     assert {len(data[key]) for key in ("x", "y", "row", "text")} == {180}
     assert max(map(abs, data["x"])) == 4000
@@ -71,11 +71,11 @@ def test_without_tasks_there_are_points():
 @pytest.mark.parametrize(("rows", "embeddings"), [(0, True), (50, False)])
 def test_without_embeddings_there_is_no_map(rows, embeddings):
     _, page, data = section(Run(rows), embeddings=embeddings)
-    assert "There is no map" in page.texts["map"]
+    assert "There is no map" in page.texts[None]
     assert data is None
 
 
 def test_of_many_rows_a_sample_is_drawn():
     _, page, data = section(Run(6000), TASKS[:1])
-    assert "a random sample of 2,500 of 5,400 rows" in page.texts["map"]
+    assert "a random sample of 2,500 of 5,400 rows" in page.texts[None]
     assert len(data["x"]) == 2500

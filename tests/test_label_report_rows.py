@@ -2,7 +2,7 @@
 
 from html_page import Page
 from small_label_run import HOSTILE, Run, tallies_of
-from twinhead.client.report.label_report_rows import FailedRow, extreme_table, failed_section
+from twinhead.client.label_report.label_report_rows import FailedRow, extreme_table, failed_section
 
 
 def cells(markup):

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from html_page import Page
 from small_label_run import FLAGS, NAMES, TASKS, TOPIC, Run, tallies_of
-from twinhead.client.report.label_report_task import task_section
-from twinhead.client.report.task_tally import TaskTally
+from twinhead.client.label_report.label_report_task import task_section
+from twinhead.client.label_report.task_tally import TaskTally
 from twinhead.client.results import TaskInfo
 
 
 def section(tally):
-    page = Page(task_section(tally, "task-0"))
-    return page, page.texts["task-0"]
+    page = Page(task_section(tally))
+    return page, page.texts[None]
 
 
 def table_of(page, *head):
@@ -34,7 +34,7 @@ def test_labels_are_counted():
 
 def test_each_label_has_its_histogram():
     tally = tallies_of(Run(100))[0]
-    markup = task_section(tally, "x")
+    markup = task_section(tally)
     assert len(re.findall(r'aria-label="Scores of', markup)) == 4
     assert "Scores of &lt;/script&gt;&lt;b&gt;" in markup
 
@@ -80,7 +80,7 @@ def test_many_labels():
     assert "699 more labels were given" in text
     assert "and 989 more" in text
     assert ("div", "tabindex", "0") in page.attributes
-    assert len(task_section(tally, "x")) < 300_000
+    assert len(task_section(tally)) < 300_000
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,8 @@ def test_of_many_labels_the_most_frequent_have_colours_in_the_order_of_the_task(
 
 def test_bars_are_as_long_as_their_shares():
     assert 'width="37.50%"' in bar(0.375, "c3")
+    assert 'class="beside"' not in bar(0.375)
+    assert '<rect class="beside" x="25.00%"/>' in bar(0.375, beside=0.25)
     drawn = stacked_bar([("a", 0.25, "c0"), ('"><b>', 0.75, "c1")])
     assert re.findall(r' x="([^"]*)" width="([^"]*)"', drawn) == [
         ("0.00%", "25.00%"),

@@ -7,9 +7,11 @@ from twinhead.client.report.page_text import (
     counted,
     duration,
     escaped,
+    escaped_lines,
     one_line,
     percent,
     script_json,
+    whole_line,
 )
 
 
@@ -35,6 +37,14 @@ def test_long_texts_are_cut():
     assert one_line("x" * 2_000_000, 10) == "x" * 9 + "…"
     assert one_line("x" * 10, 10) == "x" * 10
     assert one_line("four and more", 5) == "four…"
+
+
+def test_a_whole_line_is_not_cut():
+    assert whole_line("x" * 5_000 + " \n y") == "x" * 5_000 + " y"
+
+
+def test_lines_stay_lines():
+    assert escaped_lines("a  = <b>\n\u202e\x00\n") == "a  = &lt;b&gt;\n\ufffd\ufffd\n"
 
 
 def test_markup_is_escaped():

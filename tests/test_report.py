@@ -4,11 +4,13 @@ import re
 from dataclasses import replace
 
 import pytest
-from html_page import Page
+from browser import document_of, pixels_of, screenshot_of
+from html_page import Page, check_closed
 from small_summary import SCRIPT, empty_summary, evaluation_of, make_history, make_summary
-from twinhead.trainer.history import History
+from twinhead.trainer.history import History, ValidationRecord
 from twinhead.trainer.recipe_text import recipe_text
 from twinhead.trainer.report import write_report
+from twinhead.trainer.summary_figures import baseline
 
 
 def page_of(summary, tmp_path):
@@ -18,25 +20,19 @@ def page_of(summary, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def full(tmp_path_factory):
-    return page_of(make_summary(), tmp_path_factory.mktemp("report"))
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("report")
 
 
-def test_the_page_asks_for_nothing_else(full):
+@pytest.fixture(scope="module")
+def full(folder):
+    return page_of(make_summary(), folder)
+
+
+def test_the_page_asks_for_nothing_and_has_no_script(full):
     text, page = full
-    assert not {"script", "link", "iframe", "object", "img", "base", "form"} & set(page.tags)
-    asking = [
-        (tag, value)
-        for tag, name, value in page.attributes
-        if name in ("src", "href", "xlink:href", "action", "data")
-    ]
-    assert asking
-    assert all(value.startswith(("#", "data:image/png;base64,")) for _, value in asking)
-    assert set(re.findall(r"url\((.)", text)) == {"#"}
-    assert "@import" not in text
-    assert not [name for _, name, _ in page.attributes if name.startswith("on")]
-    policy = {name: value for tag, name, value in page.attributes if tag == "meta"}
-    assert policy["content"].startswith("default-src 'none';")
+    check_closed(text, page)
+    assert "script-src" not in text
 
 
 def test_hostile_texts_are_text(full):
@@ -48,80 +44,45 @@ def test_hostile_texts_are_text(full):
     assert page.texts[None].count(f"Four tasks & {SCRIPT}") == 2
 
 
-def test_ids_are_unique_and_found(full):
-    text, page = full
-    assert len(page.ids) == len(set(page.ids))
-    targets = {
-        value[1:] for _, name, value in page.attributes if name.endswith("href") and value[0] == "#"
-    }
-    targets |= set(re.findall(r"url\(#([^)]*)\)", text))
-    assert len(targets) > 20
-    assert targets <= set(page.ids)
-
-
 def test_every_section_is_there(full):
     _, page = full
     tasks = ["task-topic", "task-urgent", "task-flags", "task-entities"]
-    wanted = ["figures", "training", "freezing", *tasks, "data", "recipe", "environment"]
+    wanted = ["figures", "training", *tasks, "freezing", "data", "recipe", "environment"]
     assert [one for one in page.texts if one] == wanted
-    assert "12 min 34 s" in page.texts[None]
-    assert "0123456789abcdef" in page.texts[None]
-    assert (
-        "17 of 200 rows have a text that is among the training or validation rows"
-        in page.texts[None]
-    )
-    assert "2 of 1,620 rows have the text of an earlier row" in page.texts[None]
+    head = re.sub(r"\s+", " ", page.texts[None])
+    for told in (
+        "12 min 34 s",
+        "0123456789abcdef",
+        "17 of 200 rows have a text that is among the training or validation rows",
+        "2 of 1,620 rows have the text of an earlier row",
+    ):
+        assert told in head
     assert "validation stalled" in page.texts["freezing"]
     assert "66.4 M" in page.texts["freezing"]
     assert "cpu <&>" in page.texts["environment"]
-    assert "Labels do not exclude one another" in page.texts["task-flags"]
-    assert "None." in page.texts["task-entities"]
 
 
-def test_figures_are_those_of_the_summary(full):
+def test_the_cards_have_the_main_figure_and_what_to_hold_it_against(full):
+    text, page = full
+    metrics = evaluation_of(make_summary(), "test", "topic").metrics
+    card = re.search('<div class="card">.*?</ul></div>', text)[0]
+    shown = Page(card).texts[None]
+    assert f"{metrics.figures['accuracy']:.3f} accuracy" in shown
+    assert "test (unseen)200 rows" in shown
+    assert "95 % interval0." in shown
+    assert f"most frequent label (the line){baseline(metrics):.3f}" in shown
+    assert f"calibration error (ECE){metrics.figures['ece']:.3f}" in shown
+    assert f'class="beside" x="{100 * baseline(metrics):.2f}%"' in card
+    assert text.count('<div class="card">') == 4
+    assert page.texts[None].count("most frequent label") == 2  # of the tasks with an accuracy
+
+
+def test_a_run_that_did_not_improve_is_told(full, tmp_path):
+    assert "no better than" not in full[0]
     summary = make_summary()
-    _, page = full
-    table = next(table for table in page.tables if table[0][:3] == ["rows", "count", "accuracy"])
-    assert [row[0] for row in table[1:4]] == [
-        "training sample (seen)",
-        "news, train",
-        "reviews, train",
-    ]
-    shown = {row[0]: row[2] for row in table[1:]}
-    for one in summary.evaluations:
-        if one.metrics.task == "topic" and one.dataset is None:
-            (row,) = [
-                name
-                for name in shown
-                if name.startswith(
-                    ("training", "validation", "test")[
-                        ("train", "validation", "test").index(one.split)
-                    ]
-                )
-            ]
-            assert shown[row] == f"{one.metrics.figures['accuracy']:.3f}"
-
-
-def test_the_confusion_matrix_has_its_numbers(full):
-    _, page = full
-    metrics = evaluation_of(make_summary(), "validation", "topic").metrics
-    words = page.texts["task-topic"].split()
-    for number in {cell for counts in metrics.confusion for cell in counts if cell > 9}:
-        assert str(number) in words
-
-
-def test_mistakes_are_cut(full):
-    _, page = full
-    (table,) = [table for table in page.tables if table[0][0] == "text"]
-    assert table[1] == [
-        f"{SCRIPT} secret sentence 3 very very very",
-        "a|b",
-        SCRIPT,
-        "0.990",
-        "reviews.csv:3",
-    ]
-    assert len(table[2][0]) <= 600
-    assert table[2][0].endswith("…")
+    first = ValidationRecord(0, 0.0, 0.0, 99.0, False, {})
+    history = replace(summary.history, validations=[first, *summary.history.validations])
+    assert "no better than" in page_of(replace(summary, history=history), tmp_path)[0]
 
 
 def test_the_same_run_gives_the_same_bytes(tmp_path, full):
@@ -130,10 +91,10 @@ def test_the_same_run_gives_the_same_bytes(tmp_path, full):
 
 def test_a_run_with_next_to_nothing(tmp_path):
     text, page = page_of(empty_summary(), tmp_path)
-    assert "Look at the data" not in text
+    assert '<div class="alarm"' not in text
     assert "None were collected." in page.texts["task-topic"]
     assert "Nothing was recorded." in page.texts["freezing"]
-    assert "nothing recorded" in page.texts["training"]
+    assert "Nothing was recorded." in page.texts["training"]
     bare = replace(empty_summary(), evaluations=(), history=History())
     _, page = page_of(bare, tmp_path)
     assert page.texts["task-topic"].count("Nothing was measured.") == 1
@@ -141,15 +102,18 @@ def test_a_run_with_next_to_nothing(tmp_path):
     assert "recipe" in page.texts
 
 
+def test_hostile_texts_do_nothing_in_a_browser(full, folder):
+    document, state = document_of(folder / "report.html", folder)
+    assert state == {}
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in document
+    assert "<script" not in document
+
+
 def test_many_labels_and_steps_stay_small(tmp_path):
     names = tuple(f"intent {number}" for number in range(150))
     summary = make_summary(names)
-    summary = replace(summary, history=make_history(["topic"], 12_000))
-    text, page = page_of(summary, tmp_path)
-    assert len(text) < 1_000_000
-    assert "number of the label expected" in page.texts["task-topic"]
-    table = next(table for table in page.tables if table[0][:2] == ["number", "label"])
-    assert [row[:2] for row in table[1:]] == [[str(i + 1), name] for i, name in enumerate(names)]
+    text, _ = page_of(replace(summary, history=make_history(["topic"], 12_000)), tmp_path)
+    assert len(text) < 400_000
 
 
 def test_half_a_surrogate_pair_can_be_written(tmp_path):
@@ -160,39 +124,19 @@ def test_half_a_surrogate_pair_can_be_written(tmp_path):
     assert "b\ufffd\ufffd" in page.texts["task-topic"]
 
 
-def test_calibration_is_told_before_and_after(full):
-    _, page = full
-    summary = make_summary()
-    for task in ("topic", "flags", "entities"):
-        before = summary.uncalibrated[task].figures["ece"]
-        after = evaluation_of(summary, "validation", task).metrics.figures["ece"]
-        assert f"{before:.3f}" != f"{after:.3f}"
-        shown = page.texts[f"task-{task}"]
-        assert f"Temperature {summary.temperatures[task]:.3f}, fitted" in shown
-        assert f"Before temperature scaling (grey, hollow): ECE {before:.3f}." in shown
-        assert f"After (blue, filled): ECE {after:.3f}." in shown
-        assert {"before", "after"} <= set(shown.split())
-
-
-def test_a_temperature_of_one_has_no_before(full):
-    _, page = full
-    shown = page.texts["task-urgent"]
-    ece = evaluation_of(make_summary(), "validation", "urgent").metrics.figures["ece"]
-    assert "Temperature 1: scores are as the network gives them." in shown
-    assert f"ECE {ece:.3f}." in shown
-    assert "Before temperature scaling" not in shown
-    assert "before" not in shown.split()
-
-
-def test_before_and_after_are_of_the_same_rows(tmp_path):
-    # Without validation rows the details are of test rows, of which there is no before.
-    summary = make_summary()
-    kept = tuple(one for one in summary.evaluations if one.split != "validation")
-    _, page = page_of(replace(summary, evaluations=kept), tmp_path)
-    assert "All of this is about test (unseen)" in page.texts["task-topic"]
-    assert "Before temperature scaling" not in page.texts["task-topic"]
-
-
 def test_the_recipe_is_in_it(full):
     _, page = full
     assert recipe_text(make_summary().recipe) in page.texts["recipe"]
+
+
+@pytest.mark.parametrize(
+    ("dark", "paper", "colour"),
+    [
+        (False, (0xFF, 0xFF, 0xFF), (0x00, 0x72, 0xB2)),
+        (True, (0x14, 0x19, 0x1E), (0x4A, 0x9F, 0xE0)),
+    ],
+)
+def test_it_is_seen(full, folder, dark, paper, colour):
+    pixels = pixels_of(screenshot_of(folder / "report.html", folder, dark=dark))
+    assert tuple(pixels[2, 2]) == paper
+    assert (abs(pixels - colour).max(axis=2) < 6).sum() > 1000  # the bars of the cards

@@ -1,8 +1,8 @@
 """A random sample of rows with their embeddings."""
 
 import numpy as np
-from twinhead.client.report.row_sample import RowSample
-from twinhead.client.report.task_answers import TaskAnswers
+from twinhead.client.label_report.row_sample import RowSample
+from twinhead.client.label_report.task_answers import TaskAnswers
 
 
 def sample_of(rows, batch, size=50, embeddings=None):

@@ -8,8 +8,10 @@ from twinhead.trainer.history import History, Part, StageRecord
 from twinhead.trainer.run_summary import DataSummary
 from twinhead.trainer.summary_figures import (
     Confusion,
+    baseline,
     epochs_done,
     in_order,
+    likely_range,
     task_evaluations,
     top_confusions,
     trained_parameters,
@@ -37,6 +39,22 @@ def test_the_unseen_rows_are_those_of_the_test_if_there_are_any():
     assert unseen(found[:6]).split == "validation"
     assert unseen(found[:3]) is None
     assert whole([], "train") is None
+
+
+def test_the_baseline_is_the_most_frequent_label():
+    topic = evaluation_of(make_summary(), "validation", "topic").metrics
+    most = max(one.support for one in topic.per_label)
+    assert baseline(topic) == most / 300
+    assert baseline(evaluation_of(make_summary(), "validation", "flags").metrics) is None
+    assert baseline(evaluation_of(make_summary(), "validation", "entities").metrics) is None
+
+
+@pytest.mark.parametrize(
+    ("share", "rows", "low", "high"),
+    [(1, 18, 0.824, 1), (0, 18, 0, 0.176), (0.5, 100, 0.404, 0.596), (0.9, 10_000, 0.894, 0.906)],
+)
+def test_the_likely_range_is_that_of_wilson(share, rows, low, high):
+    assert likely_range(share, rows) == pytest.approx((low, high), abs=5e-4)
 
 
 def test_confusions_are_the_cells_beside_the_diagonal():

@@ -9,22 +9,11 @@ from twinhead.trainer.recipe import LossRecipe
 from twinhead.trainer.run_summary import DataSummary
 from twinhead.trainer.summary_texts import (
     data_warnings,
-    duration,
     figure_text,
     figure_title,
-    one_line,
-    percent_text,
     short_count,
-    shortened,
     weighting_text,
 )
-
-
-def test_texts_stay_on_their_line():
-    assert one_line(" a\n\tb\u2028c\x07\u202e\ud800") == "a b c\ufffd\ufffd\ufffd"
-    assert one_line("👩\u200d🔬 日本") == "👩\u200d🔬 日本"
-    assert shortened("abcdef", 6) == "abcdef"
-    assert shortened("abcdefg", 6) == "abcde…"
 
 
 def test_counts():
@@ -44,16 +33,6 @@ def test_figures():
         "ECE",
         "exact match",
     ]
-
-
-def test_shares():
-    shown = [percent_text(share) for share in (0, 0.0001, 0.0005, 0.5, 1)]
-    assert shown == ["0.0 %", "< 0.1 %", "0.1 %", "50.0 %", "100.0 %"]
-
-
-def test_durations():
-    shown = [duration(seconds) for seconds in (0.4, 12, 59.6, 200, 7500)]
-    assert shown == ["0 s", "12 s", "1 min 0 s", "3 min 20 s", "2 h 05 min"]
 
 
 @pytest.mark.parametrize(

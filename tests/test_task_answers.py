@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from small_label_run import FLAGS, NAMES, TOPIC, URGENT, entities, floats
+from twinhead.client.label_report.task_answers import Given, read_answers
 from twinhead.client.labelling.label_columns import LabelColumns
-from twinhead.client.report.task_answers import Given, read_answers
 from twinhead.client.results import TaskInfo
 
 

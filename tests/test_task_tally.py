@@ -3,8 +3,8 @@
 import numpy as np
 import pyarrow as pa
 from small_label_run import FLAGS, TOPIC, Run, floats, tallies_of
-from twinhead.client.report.task_answers import read_answers
-from twinhead.client.report.task_tally import TaskTally
+from twinhead.client.label_report.task_answers import read_answers
+from twinhead.client.label_report.task_tally import TaskTally
 
 
 def tally_of(task, *batches):

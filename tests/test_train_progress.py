@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 from rich.console import Console
 from twinhead.trainer.history import Part, StageRecord, StepRecord, ValidationRecord
@@ -38,12 +39,14 @@ def test_what_trains_is_shown_as_a_table_with_shares():
     assert "head [x]" in said
 
 
-def test_losses_rate_and_time_left_are_shown():
+def test_losses_rate_and_time_left_are_shown(monkeypatch):
+    monkeypatch.setattr("twinhead.trainer.train_progress._PLAIN_EVERY_SECONDS", 0)
     said = told(STEP)
     assert "epoch 0.50 of 2, step 10" in said
     assert "topic 0.6123" in said
-    assert "123 rows/s" in said
-    assert "left" in said
+    assert "123 rows/s\n" in said  # how long one takes is not known yet
+    said = told(STEP, replace(STEP, step=20))
+    assert "0:00 left" in said
 
 
 def test_a_validation_is_a_line_with_the_best_marked():

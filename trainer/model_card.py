@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
 from ..client.channel import DEFAULT_TARGET
+from ..client.report.page_text import KIND_TITLES, duration, percent
 from ..model.config import TaskConfig, TaskKind
 from .markdown import escaped, listed, table, yaml_string
 from .model_limitations import limitations
@@ -22,12 +23,9 @@ from .summary_figures import (
     whole,
 )
 from .summary_texts import (
-    KIND_TITLES,
     SPLIT_TITLES,
-    duration,
     figure_text,
     figure_title,
-    percent_text,
     short_count,
     weighting_text,
 )
@@ -220,7 +218,7 @@ def _training(summary: RunSummary) -> Iterator[str]:
     for number, stage in enumerate(summary.history.stages, 1):
         trained, share = trained_parameters(stage)
         rules = ", ".join(stage.rules) or "nothing is frozen"
-        parameters = f"{short_count(trained)} ({percent_text(share)})"
+        parameters = f"{short_count(trained)} ({percent(share, 1)})"
         rows.append([str(number), f"{stage.epoch:.3g}", stage.reason, rules, parameters])
     yield from table(["stage", "from epoch", "why", "frozen by", "trained parameters"], rows)
     listed = (

@@ -1,23 +1,49 @@
-"""The curves of a report: what changed over the steps of a run."""
+"""The section of a report with the curves: what changed over the steps of a run."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from .history import History, StepRecord
-from .report_svg import BLUE, GREEN, INK, ORANGE, WIDE, as_svg
-from .summary_texts import figure_title
+from ..client.report.page_chart import Line, Mark, line_chart
+from ..client.report.page_text import escaped
+from .history import History
+from .run_summary import RunSummary
+from .summary_texts import figure_title, weighting_text
 from .task_metrics import leading_figures
 
 # More points than pixels are not seen; they only make the file large.
-POINTS = 1000
+POINTS = 400
+# Colours, as long as tasks have different ones.
+_COLOURS = 10
 
 
-@as_svg
-def task_curves(history: History, task: str, best_step: int) -> Figure:
+def training_section(summary: RunSummary) -> str:
+    """Curves of each task, the learning rate, and what else changed."""
+    history = summary.history
+    tasks = "".join(
+        task_curves(history, task.name, summary.best_step) for task in summary.config.tasks
+    )
+    return (
+        '<p class="soft">Dashed line: the step of the best weights. Dotted lines: a stage of '
+        f"freezing begins.</p>{tasks}{schedule(history) if history.steps else ''}"
+        + "".join(f"<p>{escaped(note, 400)}</p>" for note in _notes(summary))
+    )
+
+
+def _notes(summary: RunSummary) -> Iterator[str]:
+    yield f"Losses become one by: {weighting_text(summary)}."
+    if summary.cache:
+        yield summary.cache
+    if summary.kept_embeddings is not None:
+        yield (
+            "Mean cosine of the validation rows' embeddings to those before training: "
+            f"{summary.kept_embeddings:.3f}."
+        )
+    if summary.rounded:
+        yield f"Weights rounded to half precision: {', '.join(summary.rounded)}."
+
+
+def task_curves(history: History, task: str, best_step: int) -> str:
     """Loss of one task on the left, its leading figures on validation on the right, over the steps.
 
     Args:
@@ -25,66 +51,55 @@ def task_curves(history: History, task: str, best_step: int) -> Figure:
         task: its name.
         best_step: where the weights come from.
     """
-    figure = Figure(figsize=(WIDE, 2.9), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.set_title(f"{task}: loss")
-    steps = [record for record in history.steps if task in record.losses]
-    at, losses = _thinned(steps, [record.losses[task] for record in steps])
-    if len(at) > 20:
-        left.plot(at, losses, color=BLUE, alpha=0.25, linewidth=0.8)
-    if at:
-        left.plot(at, _smoothed(losses), color=BLUE, label="training, smoothed")
-    seen = [record for record in history.validations if task in record.figures]
-    figures = leading_figures({name for record in seen for name in record.figures[task]})
-    for axes, names, colours in ((left, ["loss"], [ORANGE]), (right, figures, [ORANGE, GREEN])):
-        for name, colour in zip(names, colours, strict=False):
-            points = [
-                (one.step, one.figures[task][name]) for one in seen if name in one.figures[task]
-            ]
-            if points:
-                label = "validation" if name == "loss" else figure_title(name)
-                marker = "o" if len(points) <= 60 else ""
-                axes.plot(
-                    *zip(*points, strict=True), color=colour, marker=marker, ms=4, label=label
-                )
-    left.set_ylim(bottom=0)
-    right.set_title(f"{task}: validation")
-    for axes in (left, right):
-        _mark_steps(axes, history, best_step)
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(loc="best", fontsize=8)
-        else:
-            axes.text(0.5, 0.5, "nothing recorded", transform=axes.transAxes, ha="center")
-    return figure
+    losses = [(one.step, one.losses[task]) for one in history.steps if task in one.losses]
+    seen = [one for one in history.validations if task in one.figures]
+
+    def validation(name: str) -> list[tuple[float, float]]:
+        return [(one.step, one.figures[task][name]) for one in seen if name in one.figures[task]]
+
+    thin = _thinned(losses)
+    lines = [
+        Line("", thin if len(thin) > 20 else [], "c0 faint"),
+        Line("training, smoothed", _smoothed(thin), "c0"),
+        Line("validation", validation("loss"), "c1 dots"),
+    ]
+    figures = leading_figures({name for one in seen for name in one.figures[task]})
+    leading = [
+        Line(figure_title(name), validation(name), f"c{colour} dots")
+        for colour, name in enumerate(figures, 1)
+    ]
+    steps, marks = _steps(history), _marks(history, best_step)
+    left = line_chart(f"{task}: loss", lines, "step", x=steps, y_from=0, marks=marks)
+    right = line_chart(f"{task}: validation", leading, "step", x=steps, marks=marks)
+    return f'<div class="pair">{left}{right}</div>'
 
 
-@as_svg
-def schedule(history: History) -> Figure:
+def schedule(history: History) -> str:
     """The learning rate and, where they change, the weights of the losses, over the steps."""
-    names = changing_weights(history)
-    figure = Figure(figsize=(WIDE, 2.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.set_title("learning rate of the highest layer")
-    at, rates = _thinned(history.steps, [record.learning_rate for record in history.steps])
-    left.plot(at, rates, color=BLUE)
-    left.yaxis.set_major_formatter("{x:g}")
-    left.set_ylim(bottom=0)
-    right.set_title("weights of the losses" if names else "rows per second")
-    marks = ["-", "--", ":", "-."]
-    for index, name in enumerate(names):
-        steps = [record for record in history.steps if name in record.weights]
-        at, weights = _thinned(steps, [record.weights[name] for record in steps])
-        colour = (BLUE, ORANGE, GREEN)[index % 3]
-        right.plot(at, weights, color=colour, linestyle=marks[index // 3 % 4], label=name)
-    if names:
-        right.legend(loc="best", fontsize=8, ncols=1 + len(names) // 6)
-    else:
-        at, speeds = _thinned(history.steps, [one.rows_per_second for one in history.steps])
-        right.plot(at, _smoothed(speeds), color=BLUE)
-        right.set_ylim(bottom=0)
-    for axes in (left, right):
-        _mark_steps(axes, history, None)
-    return figure
+    steps, marks = _steps(history), _marks(history, None)
+    rates = [(one.step, one.learning_rate) for one in history.steps]
+    left = line_chart(
+        "Learning rate of the highest layer",
+        [Line("", _thinned(rates), "c0")],
+        "step",
+        x=steps,
+        y_from=0,
+        marks=marks,
+    )
+    speeds = [(one.step, one.rows_per_second) for one in history.steps]
+    title, lines = "Rows per second", [Line("", _smoothed(_thinned(speeds)), "c0")]
+    if names := changing_weights(history):
+        title = "Weights of the losses"
+        lines = [
+            Line(
+                name,
+                _thinned([(o.step, o.weights[name]) for o in history.steps if name in o.weights]),
+                f"c{number % _COLOURS}",
+            )
+            for number, name in enumerate(names)
+        ]
+    right = line_chart(title, lines, "step", x=steps, y_from=None if names else 0, marks=marks)
+    return f'<div class="pair">{left}{right}</div>'
 
 
 def changing_weights(history: History) -> list[str]:
@@ -96,52 +111,26 @@ def changing_weights(history: History) -> list[str]:
     return [name for name, values in weights.items() if len(values) > 1]
 
 
-def _mark_steps(axes: Any, history: History, best_step: int | None) -> None:
-    """Lines where a stage begins and where the best weights are, and the axis of the steps."""
-    done = [one.step for one in (*history.steps, *history.validations)]
-    last = max([1, best_step or 0, *done])
-    axes.set(xlabel="step", xlim=(-0.02 * last, 1.02 * last))
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    marks = [(one.step, f"stage {number}") for number, one in enumerate(history.stages, 1)][1:]
-    for step, text in marks:
-        axes.axvline(step, color=INK, linewidth=0.9, linestyle=":", alpha=0.8)
-        _write_along(axes, step, text, 0.98)
-    if best_step is not None:
-        axes.axvline(best_step, color=INK, linewidth=1.1, linestyle="--")
-        _write_along(axes, best_step, "best", 0.03)
+def _steps(history: History) -> tuple[float, float]:
+    return 0, max([1, *(one.step for one in (*history.steps, *history.validations))])
 
 
-def _write_along(axes: Any, step: int, text: str, height: float) -> None:
-    """Beside a line, at the top for a height of more than a half, else at the bottom."""
-    axes.annotate(
-        text,
-        (step, height),
-        xycoords=axes.get_xaxis_transform(),
-        xytext=(-2, 0),
-        textcoords="offset points",
-        rotation=90,
-        ha="right",
-        va="top" if height > 0.5 else "bottom",
-        fontsize=7,
-    )
+def _marks(history: History, best_step: int | None) -> list[Mark]:
+    stages = [Mark(one.step, f"stage {number}") for number, one in enumerate(history.stages, 1)][1:]
+    return stages if best_step is None else [*stages, Mark(best_step, "best", "dashed")]
 
 
-def _thinned(
-    records: Sequence[StepRecord], values: Sequence[float]
-) -> tuple[list[float], list[float]]:
-    """Steps and values, neighbours averaged until there are at most `POINTS`."""
-    size = -(-len(values) // POINTS) or 1
-    steps = [record.step for record in records]
-    cuts = range(0, len(values), size)
-    return tuple(  # type: ignore[return-value]
-        [float(np.mean(series[cut : cut + size])) for cut in cuts] for series in (steps, values)
-    )
+def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points, neighbours averaged until there are at most `POINTS`."""
+    size = -(-len(points) // POINTS) or 1
+    parts = [points[cut : cut + size] for cut in range(0, len(points), size)]
+    return [(float(at), float(value)) for at, value in (np.mean(part, axis=0) for part in parts)]
 
 
-def _smoothed(values: Sequence[float]) -> list[float]:
+def _smoothed(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """The mean over a fortieth of the values around each; fewer at the ends."""
-    reach = len(values) // 80
+    reach = len(points) // 80
     return [
-        float(np.mean(values[max(0, index - reach) : index + reach + 1]))
-        for index in range(len(values))
+        (at, float(np.mean([one[1] for one in points[max(0, place - reach) : place + reach + 1]])))
+        for place, (at, _) in enumerate(points)
     ]

@@ -1,5 +1,6 @@
 """What report and model card pick from a run's summary, and in which order."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,24 @@ def whole(evaluations: Sequence[Evaluation], split: str) -> Evaluation | None:
 def unseen(evaluations: Sequence[Evaluation]) -> Evaluation | None:
     """Of one task's evaluations, that of the test rows if there are any, else of validation."""
     return whole(evaluations, "test") or whole(evaluations, "validation")
+
+
+def baseline(metrics: TaskMetrics) -> float | None:
+    """The accuracy of always answering the most frequent label of these very rows.
+
+    None for tasks that are not measured by accuracy.
+    """
+    if metrics.main_figure != "accuracy":
+        return None
+    return max(one.support for one in metrics.per_label) / metrics.rows
+
+
+def likely_range(share: float, rows: int) -> tuple[float, float]:
+    """What an accuracy measured on so many rows may well be on others: 95 % (Wilson 1927)."""
+    z2 = 1.96**2
+    middle = share + z2 / (2 * rows)
+    half = math.sqrt(z2 * (share * (1 - share) + z2 / (4 * rows)) / rows)
+    return (middle - half) / (1 + z2 / rows), (middle + half) / (1 + z2 / rows)
 
 
 def top_confusions(metrics: TaskMetrics) -> list[Confusion]:

@@ -1,11 +1,8 @@
 """How report and model card say what a run's summary holds."""
 
 import math
-import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 
-from ..model.config import TaskKind
 from .recipe import Weighting
 from .run_summary import DataSummary, RunSummary
 from .summary_figures import in_order
@@ -15,12 +12,6 @@ SPLIT_TITLES = {
     "validation": "validation (unseen)",
     "test": "test (unseen)",
 }
-KIND_TITLES = {
-    TaskKind.SINGLE_LABEL: "one label a text",
-    TaskKind.BINARY: "yes or no",
-    TaskKind.MULTI_LABEL: "any number of labels a text",
-    TaskKind.TOKEN: "entities in the text",
-}
 _FIGURE_TITLES = {
     "f1": "F1",
     "macro_f1": "macro F1",
@@ -29,29 +20,6 @@ _FIGURE_TITLES = {
     "roc_auc": "ROC AUC",
     "ece": "ECE",
 }
-# Characters that turn the direction of what follows: text could pass for other text.
-_TURNS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
-
-
-def one_line(text: str) -> str:
-    """The text without what would break a line, a file or the order of letters.
-
-    Line breaks and tabs become spaces; other control characters, those that turn the direction of
-    writing, and halves of surrogate pairs become U+FFFD.
-    """
-    spaced = re.sub(r"\s+", " ", text).strip()
-    return "".join(
-        "\ufffd"
-        if unicodedata.category(one) in ("Cc", "Cs") or unicodedata.bidirectional(one) in _TURNS
-        else one
-        for one in spaced
-    )
-
-
-def shortened(text: str, width: int) -> str:
-    """One line of at most `width` characters."""
-    line = one_line(text)
-    return line if len(line) <= width else line[: width - 1].rstrip() + "…"
 
 
 def figure_title(name: str) -> str:
@@ -64,25 +32,12 @@ def figure_text(value: float | None) -> str:
     return "-" if value is None or not math.isfinite(value) else f"{value:.3f}"
 
 
-def percent_text(share: float) -> str:
-    """One decimal; what is more than nothing does not look like nothing."""
-    return "< 0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
-
-
 def short_count(count: int) -> str:
     """Such as 512, 1.2 k or 22.7 M."""
     for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if count >= size:
             return f"{count / size:.1f} {unit}"
     return str(count)
-
-
-def duration(seconds: float) -> str:
-    """Such as 12 s, 3 min 20 s or 2 h 05 min."""
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-    return f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def weighting_text(summary: RunSummary) -> str:

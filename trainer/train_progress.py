@@ -23,13 +23,10 @@ class TrainProgress(Observer):
     def __init__(self, console: Console) -> None:
         self._console = console
         self._total = self._per_epoch = 0
-        self._step = 0
-        self._started = time.monotonic()
-        self._first_step = 0
+        self._timed_from: tuple[int, float] | None = None
         self._last_line = 0.0
         self._bar: Progress | None = None
         self._task = TaskID(0)
-        self._latest: StepRecord | None = None
 
     def data(self, summaries: Sequence[DataSummary], notes: Sequence[str]) -> None:
         """Show what was read."""
@@ -67,8 +64,6 @@ class TrainProgress(Observer):
     def steps(self, total: int, per_epoch: int, resumed_at: int) -> None:
         """Start the bar."""
         self._total, self._per_epoch = total, per_epoch
-        self._step = self._first_step = resumed_at
-        self._started = time.monotonic()
         if resumed_at:
             self._print(f"resumed after step {resumed_at:,} of {total:,}")
         if self._console.is_terminal:
@@ -125,11 +120,16 @@ class TrainProgress(Observer):
         self._console.print(table)
 
     def _show_step(self, record: StepRecord) -> None:
-        self._step = record.step
         losses = "  ".join(f"{task} {loss:.4f}" for task, loss in record.losses.items())
-        elapsed = time.monotonic() - self._started
-        left = elapsed * (self._total - record.step) / max(1, record.step - self._first_step)
-        detail = f"{losses}  {record.rows_per_second:,.0f} rows/s  {_clock(left)} left"
+        detail = f"{losses}  {record.rows_per_second:,.0f} rows/s"
+        if self._timed_from is None:
+            # Until then the frozen layers were computed, too, for which no later step waits.
+            self._timed_from = record.step, time.monotonic()
+        else:
+            first, since = self._timed_from
+            elapsed = time.monotonic() - since
+            left = elapsed * (self._total - record.step) / max(1, record.step - first)
+            detail += f"  {_clock(left)} left"
         epoch = f"epoch {record.epoch:.2f} of {self._total / self._per_epoch:.0f}"
         if self._bar is not None:
             self._bar.update(

@@ -13,7 +13,7 @@ from ..files.output_file import OutputFile
 from ..files.row_batch import RowBatch
 from ..files.row_reader import RowReader
 from ..files.row_writer import Layout
-from ..report.label_report import LabelReport
+from ..label_report.label_report import LabelReport
 from ..results import ModelInfo, TaskInfo
 from .label_columns import LabelColumns, check_names
 from .label_journal import LabelJournal

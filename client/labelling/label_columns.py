@@ -189,7 +189,7 @@ class LabelColumns:
                 )
             arrays += _task_arrays(answer, failed, texts)
             if names := self._scored(task):
-                scores = _probabilities(answer, task)
+                scores = label_probabilities(answer, task)
                 arrays += [
                     pa.array(np.ascontiguousarray(scores[:, place]), pa.float32(), mask=failed)
                     for place in range(len(names))
@@ -286,8 +286,16 @@ def _names(answer: SingleLabelAnswer | BinaryAnswer) -> pa.Array:
     return pa.DictionaryArray.from_arrays(indices, names).dictionary_decode()
 
 
-def _probabilities(answer: object, task: TaskInfo) -> np.ndarray:
-    """Of each label, [sentences, labels]; as the worker computes scores."""
+def label_probabilities(answer: object, task: TaskInfo) -> np.ndarray:
+    """Of each label, [sentences, labels]; as the worker computes scores.
+
+    Args:
+        answer: with logits; of a kind with a label for the whole sentence.
+        task: of the version that answered.
+
+    Raises:
+        WorkerFailedError: it has none.
+    """
     if not isinstance(answer, (SingleLabelAnswer, MultiLabelAnswer)) or answer.logits is None:
         raise WorkerFailedError(f"the worker sent no logits of {task.name!r}")
     logits = answer.logits.astype(np.float64) / task.temperature

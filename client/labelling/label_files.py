@@ -15,7 +15,7 @@ from ..files.file_place import STANDARD, local_path, told
 from ..files.input_files import expand
 from ..files.output_file import OutputFile
 from ..files.row_reader import open_reader
-from ..report.label_report import LabelReport
+from ..label_report.label_report import LabelReport
 from .bulk_label import LabelOptions, bulk_label
 from .label_columns import WORKER_FAILED
 from .label_journal import LabelJournal

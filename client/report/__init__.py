@@ -1,1 +1,1 @@
-"""The page about a labelling run."""
+"""What every page is made of: the frame, its look, tables and plots."""

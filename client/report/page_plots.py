@@ -1,4 +1,4 @@
-"""Bars and histograms as markup.
+"""Bars, histograms and shades as markup.
 
 Sizes are attributes of SVG and colours are classes: the page's policy allows no style attributes.
 """
@@ -25,11 +25,12 @@ def label_colours(counts: NDArray[np.int64]) -> list[int]:
     return [ranks.get(label, COLOURS) for label in range(len(counts))]
 
 
-def bar(share: float, colour: str = "") -> str:
-    """A bar as long as its share."""
+def bar(share: float, colour: str = "", beside: float | None = None) -> str:
+    """A bar as long as its share, with a line at the share to hold it against."""
+    line = "" if beside is None else f'<rect class="beside" x="{100 * beside:.2f}%"/>'
     return (
         f'<svg class="bar {colour}" aria-hidden="true">'
-        f'<rect width="{100 * share:.2f}%" height="100%"/></svg>'
+        f'<rect width="{100 * share:.2f}%" height="100%"/>{line}</svg>'
     )
 
 

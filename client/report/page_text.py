@@ -9,6 +9,13 @@ from typing import Any
 TEXT_READ = 1_000
 TEXT_WIDTH = 240
 _NAME_WIDTH = 120
+KIND_TITLES = {
+    "single_label": "one label a text",
+    "binary": "yes or no",
+    "multi_label": "any number of labels a text",
+    "token": "entities in the text",
+}
+"""What the kinds of tasks are called."""
 # Control characters, halves of surrogate pairs, and those that turn the direction of what follows,
 # with which a text could pass for another one.
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
@@ -17,19 +24,29 @@ _SCRIPT_ESCAPES = {
 }
 
 
-def one_line(text: str, width: int = TEXT_WIDTH) -> str:
-    """The text on one line of at most `width` characters.
+def whole_line(text: str) -> str:
+    """The whole text on one line.
 
     Line breaks and tabs become spaces; what cannot be shown, or would turn the direction of
     writing, becomes U+FFFD.
     """
-    line = _UNFIT.sub("\ufffd", re.sub(r"\s+", " ", text[: max(TEXT_READ, 4 * width)]).strip())
+    return _UNFIT.sub("\ufffd", re.sub(r"\s+", " ", text).strip())
+
+
+def one_line(text: str, width: int = TEXT_WIDTH) -> str:
+    """The text as `whole_line` has it, cut after at most `width` characters."""
+    line = whole_line(text[: max(TEXT_READ, 4 * width)])
     return line if len(line) <= width else line[: width - 1].rstrip() + "…"
 
 
 def escaped(text: str, width: int = _NAME_WIDTH) -> str:
     """One line of text for between tags or in a quoted attribute."""
     return html.escape(one_line(text, width))
+
+
+def escaped_lines(text: str) -> str:
+    """The whole text with its lines, for inside of a `pre` element."""
+    return "\n".join(html.escape(_UNFIT.sub("\ufffd", line)) for line in text.split("\n"))
 
 
 def script_json(value: Any) -> str:

@@ -2,39 +2,31 @@
 
 import numpy as np
 
+from ..report.page_plots import bar, histogram, label_colours
+from ..report.page_table import Column, table
+from ..report.page_text import KIND_TITLES, counted, escaped, percent
 from .label_report_rows import extreme_table
-from .page_plots import bar, histogram, label_colours
-from .page_text import counted, escaped, percent
 from .task_tally import SCORE_BINS, TaskTally
 
-KIND_TITLES = {
-    "single_label": "one label a text",
-    "binary": "yes or no",
-    "multi_label": "any number of labels a text",
-    "token": "entities in the text",
-}
 _LABELS_SHOWN = 300
-_LABELS_SCROLL = 24
 _HISTOGRAMS = 24
 _ENTITY_TYPES = 12
 _TEXTS_OF_A_TYPE = 12
 
 
-def task_section(tally: TaskTally, identity: str) -> str:
+def task_section(tally: TaskTally) -> str:
     """All about one task."""
     kind = tally.task.kind
-    head = f'<section id="{identity}"><h2>{escaped(tally.task.name)}</h2>'
     if kind not in KIND_TITLES:
-        unknown = f"A task of a kind that this report does not know: {escaped(kind)}."
-        return f"{head}<p>{unknown}</p></section>"
+        return f"<p>A task of a kind that this report does not know: {escaped(kind)}.</p>"
     labels = "entity types" if kind == "token" else "labels"
-    head += (
+    head = (
         f'<p class="soft">{KIND_TITLES[kind].capitalize()}; '
         f"{len(tally.task.label_names):,} {labels}.</p>"
     )
     if not tally.counts.any():
         nothing = f"None of {counted(tally.rows, 'row')} has a label." if tally.rows else ""
-        return f"{head}<p>{nothing or 'No row has an answer.'}</p></section>"
+        return f"{head}<p>{nothing or 'No row has an answer.'}</p>"
     parts = [head, '<div class="pair"><div>', _label_table(tally)]
     if kind in ("multi_label", "token"):
         parts.append(_per_row_table(tally))
@@ -44,7 +36,6 @@ def task_section(tally: TaskTally, identity: str) -> str:
     parts += [
         extreme_table(tally, tally.least.rows, "Least certain rows", shown=True),
         extreme_table(tally, tally.most.rows, "Most certain rows", shown=False),
-        "</section>",
     ]
     return "".join(parts)
 
@@ -52,21 +43,22 @@ def task_section(tally: TaskTally, identity: str) -> str:
 def _label_table(tally: TaskTally) -> str:
     ranked, colours, means = tally.ranked(), label_colours(tally.counts), tally.mean_scores
     total, most = int(tally.counts.sum()), int(tally.counts.max())
-    body = ""
-    for label in ranked[:_LABELS_SHOWN]:
-        count, colour = int(tally.counts[label]), f"c{colours[label]}"
-        body += (
-            f'<tr><td class="text"><span class="tag {colour}">{escaped(tally.name(label))}</span>'
-            f'</td><td class="plot">{bar(count / most, colour)}</td><td>{count:,}</td>'
-            f"<td>{percent(count, total)}</td><td>{means[label]:.2f}</td></tr>"
-        )
     what = "entities" if tally.task.kind == "token" else "rows"
-    table = (
-        f'<table class="labels"><thead><tr><th class="text">label</th><th></th><th>{what}</th>'
-        f"<th>share</th><th>mean score</th></tr></thead><tbody>{body}</tbody></table>"
-    )
-    if len(ranked) > _LABELS_SCROLL:
-        table = f'<div class="long" tabindex="0" role="region" aria-label="Labels">{table}</div>'
+    columns = [
+        Column("label", "text"),
+        Column("", "plot"),
+        *map(Column, (what, "share", "mean score")),
+    ]
+    rows = [
+        [
+            f'<span class="tag c{colours[label]}">{escaped(tally.name(label))}</span>',
+            bar(int(tally.counts[label]) / most, f"c{colours[label]}"),
+            f"{int(tally.counts[label]):,}",
+            percent(int(tally.counts[label]), total),
+            f"{means[label]:.2f}",
+        ]
+        for label in ranked[:_LABELS_SHOWN]
+    ]
     notes = ""
     if rest := ranked[_LABELS_SHOWN:]:
         given = int(tally.counts[rest].sum())
@@ -75,23 +67,24 @@ def _label_table(tally: TaskTally) -> str:
         named = ", ".join(escaped(tally.name(label), 40) for label in never[:12])
         more = f" and {len(never) - 12:,} more" if len(never) > 12 else ""
         notes += f'<p class="soft">Never given: {named}{more}.</p>'
-    return f"<h3>Labels</h3>{table}{notes}"
+    return f"<h3>Labels</h3>{table(columns, rows, 'labels')}{notes}"
 
 
 def _per_row_table(tally: TaskTally) -> str:
     counts = tally.labels_per_row.tolist()
     what = "Entities" if tally.task.kind == "token" else "Labels"
     last = max(number for number, count in enumerate(counts) if count)
-    body = "".join(
-        f"<tr><td>{number}{' or more' if number == len(counts) - 1 else ''}</td>"
-        f'<td class="plot">{bar(count / max(counts))}</td><td>{count:,}</td>'
-        f"<td>{percent(count, tally.rows)}</td></tr>"
+    columns = [Column(what.lower()), Column("", "plot"), Column("rows"), Column("share")]
+    rows = [
+        [
+            f"{number}{' or more' if number == len(counts) - 1 else ''}",
+            bar(count / max(counts)),
+            f"{count:,}",
+            percent(count, tally.rows),
+        ]
         for number, count in enumerate(counts[: last + 1])
-    )
-    return (
-        f'<h3>{what} in a row</h3><table class="labels"><thead><tr><th>{what.lower()}</th><th></th>'
-        f"<th>rows</th><th>share</th></tr></thead><tbody>{body}</tbody></table>"
-    )
+    ]
+    return f"<h3>{what} in a row</h3>{table(columns, rows, 'labels')}"
 
 
 def _confidence(tally: TaskTally) -> str:

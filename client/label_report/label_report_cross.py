@@ -2,49 +2,37 @@
 
 import numpy as np
 
+from ..report.page_table import LABELS, heat_table
+from ..report.page_text import escaped, percent
 from .cross_table import CrossTable
-from .page_plots import heat
-from .page_text import escaped, percent
 from .task_tally import TaskTally
 
-_LABELS = 20
 # A cell with fewer expected rows says little about how labels go together.
 _LEAST_EXPECTED = 5
 
 
-def cross_section(cross: CrossTable, first: TaskTally, second: TaskTally, identity: str) -> str:
+def cross_section(cross: CrossTable, first: TaskTally, second: TaskTally) -> str:
     """How the labels of two tasks go together, as a heat map."""
-    names = [escaped(tally.task.name) for tally in (first, second)]
-    head = f'<section id="{identity}"><h2>{names[0]} &times; {names[1]}</h2>'
     if not cross.counts.any():
-        return f"{head}<p>No row has a label of both.</p></section>"
+        return "<p>No row has a label of both.</p>"
     down, across = _cross_labels(first), _cross_labels(second)
-    body = ""
-    for label in down:
-        total = int(first.counts[label])
-        cells = "".join(
-            f'<td class="{heat(count / total)}"><b>{percent(count, total)}</b>{count:,}</td>'
-            for count in cross.counts[label, across].tolist()
-        )
-        body += (
-            f'<tr><th class="text" scope="row">{escaped(first.name(label))}</th>{cells}'
-            f'<td class="sum">{total:,}</td></tr>'
-        )
-    columns = "".join(f'<th scope="col">{escaped(second.name(label))}</th>' for label in across)
     left_out = len(first.ranked()) - len(down) + len(second.ranked()) - len(across)
     more = f" {left_out} rarer labels are left out." if left_out else ""
     return (
-        f'{head}<p class="soft">Rows by their labels. Percentages and shades: share of the rows '
+        '<p class="soft">Rows by their labels. Percentages and shades: share of the rows '
         f"that have the label on the left.{more}</p>{_most_unlike(cross, first, second)}"
-        f'<div class="wide" tabindex="0" role="region" aria-label="{names[0]} by {names[1]}">'
-        f'<table class="heat"><thead><tr><td></td>{columns}<th scope="col">rows</th></tr></thead>'
-        f"<tbody>{body}</tbody></table></div></section>"
+    ) + heat_table(
+        f"{first.task.name} by {second.task.name}",
+        [first.name(label) for label in down],
+        [second.name(label) for label in across],
+        cross.counts[np.ix_(down, across)].tolist(),
+        first.counts[down].tolist(),
     )
 
 
 def _cross_labels(tally: TaskTally) -> list[int]:
     """The most frequent labels, in the order of the task."""
-    return sorted(tally.ranked()[:_LABELS])
+    return sorted(tally.ranked()[:LABELS])
 
 
 def _most_unlike(cross: CrossTable, first: TaskTally, second: TaskTally) -> str:

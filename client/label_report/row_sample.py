@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .page_text import TEXT_READ
+from ..report.page_text import TEXT_READ
 from .task_answers import Given, TaskAnswers
 
 SAMPLE_ROWS = 2_500

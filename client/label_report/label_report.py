@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from ..errors import FileError
 from ..files.partial_file import PartialFile
 from ..labelling.label_summary import LabelSummary
+from ..report.page_text import TEXT_READ
 from ..results import ModelInfo, TaskInfo
 from .cross_table import CrossTable
 from .label_report_page import ReportContent, render_report
 from .label_report_rows import FailedRow
-from .page_text import TEXT_READ
 from .row_sample import RowSample
 from .task_answers import TaskAnswers, read_answers
 from .task_tally import TaskTally

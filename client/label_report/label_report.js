@@ -36,7 +36,7 @@ function showMap(frame, map) {
   function paint() {
     asked = false;
     const ratio = devicePixelRatio || 1, style = getComputedStyle(root);
-    const colours = Array.from({ length: OTHER + 1 }, (_, index) => style.getPropertyValue(`--p${index}`));
+    const colours = Array.from({ length: OTHER + 1 }, (_, index) => style.getPropertyValue(`--c${index}`));
     canvas.width = Math.round(canvas.clientWidth * ratio);
     canvas.height = Math.round(canvas.clientHeight * ratio);
     brush.setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -149,7 +149,7 @@ function showMap(frame, map) {
       const entry = element("button", "");
       entry.type = "button";
       entry.setAttribute("aria-pressed", "true");
-      entry.append(element("i", "", `c${task.colours[label] ?? OTHER}`), element("span", task.labels[label] ?? "no label"), element("small", counts.get(label).toLocaleString("en")));
+      entry.append(element("i", "", `dot c${task.colours[label] ?? OTHER}`), element("span", task.labels[label] ?? "no label"), element("small", counts.get(label).toLocaleString("en")));
       entry.addEventListener("click", () => {
         if (!hidden.delete(label)) hidden.add(label);
         entry.setAttribute("aria-pressed", String(!hidden.has(label)));

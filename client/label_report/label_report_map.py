@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from ..report.page_plots import label_colours
+from ..report.page_text import counted, escaped, one_line, percent, script_json
 from .embedding_map import embedding_map
-from .page_plots import label_colours
-from .page_text import counted, escaped, one_line, percent, script_json
 from .row_sample import SampledRow
 from .task_tally import TaskTally
 
@@ -24,9 +24,8 @@ def map_section(sample: Sequence[SampledRow], rows: int, tallies: Sequence[TaskT
         rows: how many rows have an answer.
         tallies: of all tasks; points can be coloured by those that have labels.
     """
-    head = '<section id="map"><h2>Map</h2>'
     if not sample:
-        return f"{head}<p>There is no map: no row has an embedding.</p></section>"
+        return "<p>There is no map: no row has an embedding.</p>"
     found = embedding_map(np.stack([one.embedding for one in sample]))
     points = np.rint(found.points * (_STEPS / (np.abs(found.points).max() or 1))).astype(int)
     coloured = [tally for tally in tallies if tally.counts.any()]
@@ -46,7 +45,7 @@ def map_section(sample: Sequence[SampledRow], rows: int, tallies: Sequence[TaskT
         extra = " A row with many labels has the colour of the first."
     shares = [percent(share, 1) for share in found.shares]
     return (
-        f'{head}<p class="soft">{counted(len(sample), "point")}: {of_rows}, placed by their '
+        f'<p class="soft">{counted(len(sample), "point")}: {of_rows}, placed by their '
         "embeddings, so that near points are often alike. Point at one to read it; tap or click "
         f"to hold it.{extra}</p>"
         '<noscript><p class="alarm">The map is drawn by a script, and scripts are off.</p>'
@@ -65,7 +64,7 @@ def map_section(sample: Sequence[SampledRow], rows: int, tallies: Sequence[TaskT
         f"variance of {counted(sample[0].embedding.size, 'dimension')}. Points far apart here are "
         "different; points close together may still differ in what two directions cannot show."
         "</small></p>"
-        f'<script type="application/json" id="map-data">{script_json(data)}</script></section>'
+        f'<script type="application/json" id="map-data">{script_json(data)}</script>'
     )
 
 
