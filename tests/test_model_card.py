@@ -38,6 +38,29 @@ def tables_of(body):
     return tables
 
 
+def test_what_the_recipe_says_of_data_and_model_is_told(tmp_path):
+    summary = make_summary()
+    (first, *others) = summary.recipe.data
+    told = first.model_copy(update={"about": f"From a shop. {SCRIPT} *Do not* pass on."})
+    recipe = summary.recipe.model_copy(
+        update={"data": (told, *others), "limitations": ("It takes irony at its word.",)}
+    )
+    _, body = card_of(replace(summary, recipe=recipe), tmp_path)
+    data = body[body.index("## Training data") : body.index("## Training\n")]
+    assert f"- {first.name}: From a shop." in data
+    assert SCRIPT not in data
+    assert "*Do not*" not in data
+    assert "\n- It takes irony at its word.\n" in body[body.index("## Limitations") :]
+
+
+def test_what_became_of_embeddings_and_weights_is_told(card, tmp_path):
+    assert "mean cosine to those before training is 0.987" in card[1]
+    assert "no answer on validation rows: embeddings, layer 0." in card[1]
+    _, body = card_of(replace(make_summary(), kept_embeddings=None, rounded=()), tmp_path)
+    assert "cosine" not in body
+    assert "half precision" not in body
+
+
 def test_front_matter(card):
     front, _ = card
     assert front["library_name"] == "twinhead"

@@ -9,6 +9,7 @@ from twinhead.trainer.recipe_text import recipe_text
 
 FULL = make_summary().recipe
 TRAINED_ON = FULL.model_copy(update={"model": type(FULL.model)(checkpoint="some/folder")})
+LIMITED = FULL.model_copy(update={"limitations": ('It takes "irony" at its word.', "Two.")})
 MINIMAL = Recipe.model_validate(
     {
         "model": {"encoder": "e", "tasks": [{"name": "t", "labels": ["a", "b"]}]},
@@ -17,7 +18,7 @@ MINIMAL = Recipe.model_validate(
 )
 
 
-@pytest.mark.parametrize("recipe", [FULL, TRAINED_ON, MINIMAL], ids=["full", "on", "minimal"])
+@pytest.mark.parametrize("recipe", [FULL, TRAINED_ON, LIMITED, MINIMAL])
 def test_it_can_be_read_again(recipe):
     assert Recipe.model_validate(tomllib.loads(recipe_text(recipe))) == recipe
 

@@ -189,6 +189,10 @@ def _training_data(summary: RunSummary) -> Iterator[str]:
             for one in in_order(summary.data)
         ],
     )
+    told = [source for source in summary.recipe.data if source.about]
+    yield from (f"- {escaped(source.name)}: {escaped(source.about)}" for source in told)
+    if told:
+        yield ""
 
 
 def _origin(source: DataRecipe | None, split: str) -> str:
@@ -224,6 +228,16 @@ def _training(summary: RunSummary) -> Iterator[str]:
     listed = (
         f"{escaped(key)} {escaped(text)}" for key, text in sorted(summary.environment.items())
     )
+    if summary.kept_embeddings is not None:
+        yield (
+            "A loss kept the embeddings where they were: on validation rows their mean cosine to "
+            f"those before training is {figure_text(summary.kept_embeddings)}.\n"
+        )
+    if summary.rounded:
+        yield (
+            "Rounded to half precision, which changed no answer on validation rows: "
+            f"{escaped(', '.join(summary.rounded))}.\n"
+        )
     if environment := ", ".join(listed):
         yield f"Made with: {environment}."
 

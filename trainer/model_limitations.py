@@ -41,6 +41,7 @@ def limitations(summary: RunSummary) -> Iterator[str]:
     yield (
         "Temperatures were fitted on the validation rows that their calibration error is given for."
     )
+    yield from map(escaped, summary.recipe.limitations)
     yield "The figures hold for texts like those of the data sets; measure on your own before use."
 
 

@@ -182,6 +182,11 @@ class DataRecipe(_Section):
         max_length=200,
         description="Commit, tag or branch of the data set of the Hub. None: the newest.",
     )
+    about: str = Field(
+        default="",
+        max_length=2000,
+        description="Where the rows are from and on what terms, for the model card.",
+    )
     text: str = Field(
         default="text", min_length=1, description="Column with the text. Not needed beside `words`."
     )
@@ -390,6 +395,12 @@ class TrainingRecipe(_Section):
 class Recipe(_Section):
     """A whole recipe."""
 
+    limitations: tuple[str, ...] = Field(
+        default=(),
+        max_length=100,
+        description="Sentences for the model card: what is known against the model beside what "
+        "is measured.",
+    )
     model: ModelRecipe = Field(description="Encoder, pooling and heads.")
     data: tuple[DataRecipe, ...] = Field(min_length=1, max_length=256, description="The data sets.")
     sampling: SamplingRecipe = Field(default=SamplingRecipe(), description="What a step is.")

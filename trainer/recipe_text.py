@@ -17,7 +17,9 @@ def recipe_text(recipe: Recipe) -> str:
 
 
 def _table(path: str, value: Any) -> Iterator[str]:
-    if isinstance(value, list):
+    if path == "limitations":  # the one key outside of all tables, so it is the first
+        yield f"{path} = {_value(value)}"
+    elif isinstance(value, list):
         for item in value:
             yield from _lines(f"[[{path}]]", path, item)
     else:

@@ -229,11 +229,13 @@ def _check_base_stays(base: Path, folder: Path) -> None:
 
 def _fingerprint(recipe: Recipe, begun_with: str, splits: Mapping[str, EncodedRows]) -> str:
     """Of all that decides the course of training; how often it is saved does not."""
-    stated = recipe.model_dump(mode="json", exclude={"training": {"save_minutes"}})
+    stated = recipe.model_dump(
+        mode="json", exclude={"training": {"save_minutes"}, "limitations": True}
+    )
     # Where files are does not matter, only what is in them.
     for source in stated["data"]:
-        for split in SPLITS:
-            del source[split]
+        for key in (*SPLITS, "about"):
+            del source[key]
     # The version covers the first weights, the tasks with their labels, and the tokenizer.
     digest = hashlib.sha256(json.dumps([stated, begun_with], sort_keys=True).encode())
     for split in ("train", "validation"):
