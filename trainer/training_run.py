@@ -511,12 +511,13 @@ class TrainingRun:
                         f"{file} is gone: where the embeddings were before training is not known; "
                         "start anew with --force"
                     )
-                compute_anchors(
-                    self.network,
-                    _with_tokens(batches),
-                    file,
-                    lambda done, total: self._progress("embeddings before training", done, total),
-                )
+                with self.accelerator.autocast():
+                    compute_anchors(
+                        self.network,
+                        _with_tokens(batches),
+                        file,
+                        lambda done, total: self._progress("embeddings as they are", done, total),
+                    )
             self.accelerator.wait_for_everyone()
             batches.anchors = read_anchors(file) if moves else None
 
