@@ -89,7 +89,7 @@ def test_what_it_says_of_a_push(start, tmp_path, changed, first, second):
     live, measured, other_live, _, until = done.stdout.splitlines()
     assert live == f"{lasting.admin_target}  {second} is live, after {first}"
     assert re.fullmatch(
-        r"  0\.0 MB in \d+\.\d\d s, 16 probes: \d\.\de-\d\d from what was trained; embeddings' "
+        r"  \d+\.\d KB in \d+\.\d\d s, 16 probes: \d\.\de-\d\d from what was trained; embeddings' "
         r"cosine with the version before at least 1\.0000, same labels: mood 100%, topic \d+%",
         measured,
     )
@@ -231,7 +231,8 @@ def test_publish(tmp_path, changed, second):
     place = tmp_path / "published"
     done = run(changed, options=("--publish", place))
     assert (done.exit_code, done.stderr) == (0, "")
-    assert only_line(done.stdout) == (f"{second} is published at {place}, 0.1 MB were new there")
+    said = re.escape(f"{second} is published at {place}, ") + r"\d\d\.\d KB were new there"
+    assert re.fullmatch(said, only_line(done.stdout))
     assert Published(str(place)).live() == second
 
 

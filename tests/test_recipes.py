@@ -30,6 +30,7 @@ def test_there_are_the_published_ones_and_the_starter():
         *TINY,
         "minilm_synchronous",
         "starter",
+        "two_labels",
     }
 
 

@@ -115,7 +115,7 @@ def test_the_wheel_holds_every_module_and_data_file(tmp_path):
     held = set(zipfile.ZipFile(wheel).namelist())
     folders = {name: name for name in PACKAGES}
     folders |= {name: f"protos/twinhead/{name}" for name in ("protocols", "v1")}
-    wanted = {"twinhead/examples/sentences.csv"}
+    wanted = {f"twinhead/examples/{name}.csv" for name in ("messages", "sentences")}
     for package, folder in folders.items():
         for file in (ROOT / folder).rglob("*"):
             if file.is_file() and "__pycache__" not in file.parts:

@@ -164,7 +164,8 @@ def _gate_line(report: "PushReport") -> str:
     gate = report.gate
     if gate is None:
         return ""
-    words = [f"{gate.received_bytes / 1e6:.1f} MB in {report.seconds:.2f} s, {gate.probes} probes:"]
+    size = _size(gate.received_bytes)
+    words = [f"{size} in {report.seconds:.2f} s, {gate.probes} probes:"]
     if gate.deviation is not None:
         words.append(f"{gate.deviation:.1e} from what was trained;")
     if gate.min_cosine is not None:
@@ -172,6 +173,11 @@ def _gate_line(report: "PushReport") -> str:
     agreement = ", ".join(f"{task} {share:.0%}" for task, share in gate.agreement.items())
     words.append(f"same labels: {agreement}" if agreement else "no task in common")
     return " ".join(words)
+
+
+def _size(count: int) -> str:
+    # New heads are some KB: not nothing.
+    return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count / 1e3:.1f} KB"
 
 
 def _as_json(version: str, report: "PushReport") -> dict[str, object]:
@@ -208,7 +214,7 @@ def _publish(
         print(json.dumps(found, ensure_ascii=False))  # noqa: T201
         return
     console.print(
-        f"{checkpoint.version} is published at {escape(uri)}, {written / 1e6:.1f} MB were new there"
+        f"{checkpoint.version} is published at {escape(uri)}, {_size(written)} were new there"
     )
 
 

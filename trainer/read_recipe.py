@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from ..client.errors import FileError
+from ..client.files.file_formats import INPUT_FORMATS, format_of
 from ..model.checkpoint import read_description
 from ..model.config import ModelConfig, TaskConfig, TaskKind
 from ..model.encoder import find_encoder
@@ -37,9 +38,14 @@ def find_recipe(name: str) -> Path:
     """A recipe's file, or the one of that name that Twinhead brings along.
 
     Raises:
-        RecipeError: there is neither.
+        RecipeError: there is neither, or it is a file of rows.
     """
     if Path(name).is_file():
+        if format_of(name) in INPUT_FORMATS:
+            raise RecipeError(
+                f"{name} holds rows; what is needed is a recipe that names it. One to copy is "
+                f"{RECIPES / 'two_labels.toml'}"
+            )
         return Path(name)
     shipped = {file.stem: file for file in sorted(RECIPES.glob("*.toml"))}
     if name in shipped:
