@@ -11,7 +11,7 @@ BUF_VERSION := 1.75.0
 BUF := $(VENV)/buf/node_modules/.bin/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test proofs node conformance lint format protos bench bench-int8 bench-label bench-training bench-swap container-test rehearsal screenshots soak clean
+.PHONY: help install demo test proofs node conformance lint format protos bench bench-int8 bench-label bench-starter starter bench-training bench-swap container-test rehearsal screenshots soak clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -86,6 +86,14 @@ bench-int8: $(READY)  ## Measure what int8 costs in quality: make bench-int8 DAT
 bench-training: $(READY)  ## Measure training: make bench-training DATA=folder
 	for what in speed small tokens quality; do $(BIN)/python bench/training.py $$what $(DATA); done
 
+starter: $(READY)  ## Train the starter model anew, and put it in its place: make starter DATA=folder
+	$(BIN)/twinhead train starter --data $(DATA) -o build/starter --delta --force
+	rm -f model/starter/*.json model/starter/*.safetensors model/starter/*.md
+	cp build/starter/checkpoint/* model/starter/
+
+bench-starter: $(READY)  ## Measure starter models: make bench-starter DATA=folder CHECKPOINTS="one two"
+	$(BIN)/python bench/starter.py $(DATA) $(or $(CHECKPOINTS),model/starter)
+
 bench-swap: $(READY)  ## Prove and measure hot swap (25 minutes): make bench-swap TEXT=file.txt DATA=folder
 	$(BIN)/python bench/hot_swap.py latency
 	$(BIN)/python bench/hot_swap.py live $(DATA)
@@ -110,6 +118,7 @@ rehearsal: $(READY)  ## A fleet on this machine: publish, kill, drain and add wh
 
 screenshots: $(READY)  ## Take the pictures in the documents anew (needs Chromium)
 	PYTHONPATH=tests $(BIN)/python docs/images/make.py
+	PYTHONPATH=tests $(BIN)/python docs/images/make_web.py
 
 soak: $(READY)  ## Everything at once, then overload and kills: make soak TEXT="one.txt two.txt" MINUTES=30 SERVE="--precision int8"
 	$(BIN)/python bench/soak.py $(TEXT) --minutes $(MINUTES) --serve "$(SERVE)"

@@ -25,7 +25,10 @@ class _Entry:
 
 _COMMANDS = {
     "demo": _Entry(
-        "twinhead.client.demo_command", "demo", "Start a worker and label a file with it."
+        "twinhead.client.demo_command",
+        "demo",
+        "Start a worker and label a file, or show a page.",
+        extra="web",
     ),
     "evaluate": _Entry(
         "twinhead.trainer.evaluate_command",
@@ -64,6 +67,12 @@ _COMMANDS = {
     ),
     "train": _Entry(
         "twinhead.trainer.train_command", "train", "Train a model on your files.", extra="trainer"
+    ),
+    "web": _Entry(
+        "twinhead.client.web.web_command",
+        "web",
+        "Show a page in front of a worker.",
+        extra="web",
     ),
 }
 

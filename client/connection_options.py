@@ -93,6 +93,18 @@ def admin_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def access_arguments(context: click.Context) -> list[str]:
+    """The options of `access_options` as a command got them, for another that it starts.
+
+    Options, not what they name: a token is in no list of processes.
+    """
+    given: list[str] = []
+    for name in ("token_file", "tls_ca", "tls_certificate", "tls_key"):
+        file = context.params[name]
+        given += [f"--{name.replace('_', '-')}", str(file)] if file is not None else []
+    return [*given, "--tls"] if context.params["tls"] else given
+
+
 def read_token(file: Path | None) -> str:
     """The token that a file holds; empty without a file.
 

@@ -1,4 +1,4 @@
-"""`twinhead demo`: a worker and a labelled file, in one command."""
+"""`twinhead demo`: a worker and a labelled file, or a page in front of it, in one command."""
 
 import importlib.resources
 import sys
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -30,11 +31,48 @@ _SHOWN_ROWS = 20
     show_default=True,
     help="File to write; .csv, .jsonl or .parquet.",
 )
-def demo(input_path: str | None, output_path: str) -> None:
+@click.option(
+    "--web",
+    "as_page",
+    is_flag=True,
+    help="Label no file; show a page in front of the worker instead, until Ctrl-C. Needs the extra "
+    "`web`.",
+)
+@click.option("--open", "opening", is_flag=True, help="Open the page in this machine's browser.")
+@click.pass_context
+def demo(
+    context: click.Context,
+    input_path: str | None,
+    output_path: str,
+    as_page: bool,
+    opening: bool,
+) -> None:
     """Start a worker on a free port, label INPUT with it, show some rows, stop the worker.
 
     Without INPUT, 200 example sentences are labelled. The worker serves the embedded starter model.
     """
+    if as_page:
+        said = context.get_parameter_source("output_path")
+        if input_path is not None or said is not ParameterSource.DEFAULT:
+            raise click.UsageError("--web shows a page and labels no file; leave the files out")
+        _show_page(opening=opening)
+        return
+    if opening:
+        raise click.UsageError("--open is for the page of --web")
+    _label(input_path, output_path)
+
+
+def _show_page(*, opening: bool) -> None:
+    from .web.web_command import show_page  # an extra
+    from .web.web_server import Page, listen
+
+    console = Console()
+    listening = listen("127.0.0.1", 0)
+    with _started_worker(console) as worker:
+        show_page(Page(worker.target, worker.admin_target), listening, opening=opening)
+
+
+def _label(input_path: str | None, output_path: str) -> None:
     from .files.row_reader import open_reader
     from .labelling.bulk_label import LabelOptions
     from .labelling.label_files import FileOptions, label_files

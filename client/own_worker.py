@@ -51,13 +51,15 @@ class OwnWorker:
                 env={k: v for k, v in os.environ.items() if not k.startswith("TWINHEAD_")},
             )
             try:
-                port = self._wait_for_port(port_file, start_seconds)
+                port, admin_port = self._wait_for_ports(port_file, start_seconds)
             except BaseException:
                 self._process.kill()
                 self._close()
                 raise
         self.target = f"localhost:{port}"
         """Its address."""
+        self.admin_target = f"localhost:{admin_port}"
+        """Of its admin service."""
 
     def __enter__(self) -> Self:
         return self
@@ -95,10 +97,10 @@ class OwnWorker:
             self._process.stdin.close()
         self._log.close()
 
-    def _wait_for_port(self, port_file: Path, seconds: float) -> int:
+    def _wait_for_ports(self, port_file: Path, seconds: float) -> list[str]:
         deadline = time.monotonic() + seconds
         while not port_file.exists():
             if not self.running or time.monotonic() > deadline:
                 raise WorkerFailedError(f"the worker did not start:\n{self.said()}")
             time.sleep(0.05)
-        return int(port_file.read_text().split()[0])
+        return port_file.read_text().split()

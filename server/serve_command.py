@@ -27,6 +27,7 @@ from .live_model import LiveModel
 from .logs import set_up
 from .read_settings import CONFIG, PREFIX, SettingsError, read_settings
 from .settings import WorkerSettings
+from .web_page import WebPage
 from .worker import Worker
 
 if TYPE_CHECKING:  # it imports torch
@@ -123,6 +124,7 @@ async def _serve(settings: WorkerSettings, port_file: Path | None) -> bool:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, functools.partial(_stop, stop, number))
+    page = WebPage(settings) if settings.web is not None else None
     worker = Worker(settings)
     starting = asyncio.create_task(worker.start(_load))
     stopping = asyncio.create_task(stop.wait())
@@ -145,12 +147,19 @@ async def _serve(settings: WorkerSettings, port_file: Path | None) -> bool:
     )
     if worker.metrics_port:
         logger.info("metrics on http://%s:%d/metrics", settings.metrics_host, worker.metrics_port)
+    if page is not None:
+        await page.start(worker.port, worker.admin_port)
+        logger.info("web page on http://%s:%d/", settings.web_host, page.port)
     if port_file is not None:
         _staging(port_file).write_text(f"{worker.port}\n{worker.admin_port}\n", encoding="utf-8")
         _staging(port_file).replace(port_file)  # whoever sees the file sees the port in it
+    following = asyncio.create_task(page.follow()) if page is not None else None
     await stop.wait()
     logger.info("draining, at most %.0f s", settings.drain_seconds)
     finished = await worker.drain()
+    if page is not None and following is not None:
+        await page.stop()
+        await following
     logger.info("stopped")
     return finished
 

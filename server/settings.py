@@ -240,6 +240,20 @@ class WorkerSettings(BaseModel):
         description="Port of the Prometheus metrics, over HTTP at /metrics; 0 takes a free one. "
         "Without it there are none.",
     )
+    web: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port of a web page in front of this worker: ask, see labels and load, push "
+        "and roll back; 0 takes a free one. Without it there is none. Needs the extra `web`. Where "
+        "the worker asks for tokens, the page shows the one in TWINHEAD_CLIENT_TOKEN_FILE.",
+    )
+    web_host: str = Field(
+        default="127.0.0.1",
+        description="Address of that page. It asks nobody who they are: on another than loopback "
+        "everybody who reaches it may do what the page may, unencrypted, so that it needs "
+        "--allow-plaintext.",
+    )
     traces: bool = Field(
         default=False,
         description="Send traces of calls to an OpenTelemetry collector, where OpenTelemetry's own "

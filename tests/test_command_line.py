@@ -39,7 +39,7 @@ def test_help_lists_the_commands(run_twinhead):
     assert done.returncode == 0
     listed = done.stdout.split("Commands:\n")[1].splitlines()
     names = [line.split()[0] for line in listed]
-    commands = "demo evaluate health import inspect label push rollback serve status train"
+    commands = "demo evaluate health import inspect label push rollback serve status train web"
     assert names == commands.split()
     assert "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but some rows" in done.stdout
     assert run_twinhead("-h").stdout == done.stdout
@@ -69,7 +69,7 @@ def test_help_does_not_load_what_it_does_not_need(arguments, package):
     assert package not in modules
 
 
-@pytest.mark.parametrize("command", ["label", "demo", "serve"])
+@pytest.mark.parametrize("command", ["label", "demo", "serve", "web"])
 def test_every_command_has_help(run_twinhead, command):
     done = run_twinhead(command, "--help")
     assert done.returncode == 0

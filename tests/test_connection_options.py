@@ -5,7 +5,11 @@ import pytest
 from click.testing import CliRunner, Result
 from twinhead.client import Tls
 from twinhead.client.channel import Access
-from twinhead.client.connection_options import access_options, admin_options
+from twinhead.client.connection_options import (
+    access_arguments,
+    access_options,
+    admin_options,
+)
 
 
 @click.command()
@@ -185,3 +189,28 @@ def test_help_names_defaults_and_variables():
     for name in ("token-file", "tls", "tls-ca", "tls-certificate", "tls-key"):
         assert f"--{name} " in text
         assert f"TWINHEAD_CLIENT_{name.upper().replace('-', '_')}" in text
+
+
+def test_what_a_command_got_can_be_given_to_another(tmp_path):
+    files = {name: tmp_path / name for name in ("token", "ca", "certificate", "key")}
+    for file in files.values():
+        file.write_text("what-is-in-it")
+    got = []
+
+    @click.command()
+    @access_options
+    @click.pass_context
+    def pass_on(context, access):
+        got.append(access_arguments(context))
+
+    given = ["--tls-key", files["key"], "--tls-certificate", files["certificate"], "--tls"]
+    environment = {
+        "TWINHEAD_CLIENT_TOKEN_FILE": str(files["token"]),
+        "TWINHEAD_CLIENT_TLS_CA": str(files["ca"]),
+    }
+    assert CliRunner().invoke(pass_on, [*map(str, given)], env=environment).exit_code == 0
+    assert CliRunner().invoke(pass_on, []).exit_code == 0
+    passed, nothing = got
+    assert nothing == []
+    assert "what-is-in-it" not in passed
+    assert access_of(*passed) == access_of(*given, **environment)

@@ -4,9 +4,11 @@ import csv
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import time
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -158,3 +160,34 @@ def test_a_worker_that_cannot_start_says_why(tmp_path, start_demo):
     assert more == []
     assert [path.name for path in tmp_path.iterdir()] == ["blocked"]
     assert demo.processes() == []
+
+
+def test_a_page_until_it_is_told_to_stop(tmp_path, start_demo):
+    demo = start_demo("--web", PYTHONUNBUFFERED="1")
+    ready, place = (demo.process.stdout.readline() for _ in range(2))
+    assert ready.startswith("worker ready on localhost:")
+    url = re.fullmatch(r"the page is at (http://localhost:\d+/) until Ctrl-C\n", place).group(1)
+    sections = {}
+    with urllib.request.urlopen(f"{url}events") as events:
+        while not {"model", "load", "versions"} <= set(sections):
+            name, _, value = events.readline().decode().strip().partition(": ")
+            sections[value if name == "event" else "last"] = value
+    demo.process.send_signal(signal.SIGINT)
+    demo.wait()
+    assert (demo.process.returncode, demo.stderr) == (0, "")
+    assert demo.processes() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--web", "in.csv"], "leave the files out"),
+        (["--web", "-o", "demo-output.csv"], "leave the files out"),
+        (["--open"], "--open is for the page of --web"),
+    ],
+)
+def test_a_page_labels_no_file(run_twinhead, arguments, said):
+    done = run_twinhead("demo", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr

@@ -6,7 +6,7 @@ import sys
 
 import psutil
 import pytest
-from twinhead.client import Client, InferOptions, WorkerFailedError
+from twinhead.client import AdminClient, Client, InferOptions, WorkerFailedError
 from twinhead.client.own_worker import OwnWorker
 
 SERVE = ("--engine", "torch", "--threads", "1")
@@ -32,6 +32,8 @@ def test_a_worker_is_ready_and_stops(monkeypatch, tmp_path):
         assert result["topic"].labels == ["Sports"]
         assert client.model().engine == "torch"
         assert "ready" in worker.said()
+        with AdminClient(worker.admin_target) as admin:
+            assert admin.status().model_version == result.model_version
     assert not worker.running
     assert not psutil.pid_exists(worker.pid)
 

@@ -1,0 +1,1 @@
+"""The web page in front of a worker; needs the extra `web`."""
