@@ -828,7 +828,8 @@ def test_what_half_precision_holds_exactly_takes_half_the_room(base, tmp_path):
     after.save_delta(tmp_path / "delta", base)
     stored = load_file(tmp_path / "delta" / "delta.safetensors")
     types = {name: str(tensor.dtype) for name, tensor in stored.items()}
-    assert types == dict(zip(names, ("float16", "float16", "float32"), strict=True))
+    expected = ("torch.float16", "torch.float16", "torch.float32")
+    assert types == dict(zip(names, expected, strict=True))
     loaded = Checkpoint.load(tmp_path / "delta")
     assert loaded.version == Checkpoint.create(after.network, after.tokenizer).version
     assert {tensor.dtype for tensor in loaded.network.state_dict().values()} == {torch.float32}

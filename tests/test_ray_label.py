@@ -45,6 +45,9 @@ def address() -> Iterator[str]:
     ):
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv(*MARK)
+        # Where the address of the last cluster is written; Ray does not make the folder.
+        patch.setenv("RAY_TMPDIR", folder)
+        Path(folder, "ray").mkdir()
         warnings.simplefilter("ignore")
         from ray.cluster_utils import Cluster
 

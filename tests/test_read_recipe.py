@@ -599,7 +599,7 @@ def test_the_starters_recipe_reads_data_that_lies_elsewhere(tmp_path, deep_encod
         for split in ("train", "validation"):
             file = tmp_path / source[split]
             file.parent.mkdir(exist_ok=True)
-            file.write_text('{"text": "a", "label": "positive"}\n')
+            file.write_text('{"text": "a", "label": "positive", "sentiment": "positive"}\n')
     recipe = read_recipe(find_recipe("starter"), tmp_path, settings)
     assert recipe.data[0].train == (str(tmp_path / "ag_news_clean/train.jsonl"),)
     assert recipe.data[0].limit == 2000
