@@ -1,52 +1,40 @@
 """Trained weights rounded to half precision, where that changes no answer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-
-from .freezing import NamedPart
-
-Decisions = Mapping[str, Sequence[NDArray[np.int64]]]
-"""Task name to what is decided of each row."""
+from torch import nn
 
 
 def round_where_harmless(
-    parts: Sequence[NamedPart], decide: Callable[[], Decisions]
+    tensors: Sequence[tuple[str, nn.Parameter]], unchanged: Callable[[], bool]
 ) -> tuple[str, ...]:
-    """Round the weights of each part, and take that back where a decision changes.
+    """Round weights, and take back what changes an answer.
 
-    The weights stay float32, and have values that float16 holds exactly, so they can be stored in
-    half the room without loss.
+    All are tried at once; where that changes an answer each half by itself, and so on. The weights
+    stay float32, and have values that float16 holds exactly, so they can be stored in half the room
+    without loss.
 
     Args:
-        parts: what may be rounded, one after the other.
-        decide: runs the network as it is.
+        tensors: what may be rounded, by name.
+        unchanged: runs the network as it is, and tells whether it answers as before.
 
     Returns:
-        The names of the parts that were rounded.
+        The names of the tensors that were rounded.
     """
-    before = decide()
-    rounded: list[str] = []
-    for part in parts:
-        exact = [parameter.detach().clone() for parameter in part.parameters]
-        with torch.no_grad():
-            for parameter in part.parameters:
-                parameter.copy_(parameter.half())
-            # Beyond what half precision holds, a weight would be infinite.
-            finite = all(bool(torch.isfinite(parameter).all()) for parameter in part.parameters)
-            if finite and _same(before, decide()):
-                rounded.append(part.name)
-            else:
-                for parameter, value in zip(part.parameters, exact, strict=True):
-                    parameter.copy_(value)
-    return tuple(rounded)
-
-
-def _same(before: Decisions, now: Decisions) -> bool:
-    return all(
-        np.array_equal(first, second)
-        for name, rows in before.items()
-        for first, second in zip(rows, now[name], strict=True)
+    exact = [parameter.detach().clone() for _, parameter in tensors]
+    with torch.no_grad():
+        for _, parameter in tensors:
+            parameter.copy_(parameter.half())
+        # Beyond what half precision holds, a weight would be infinite.
+        finite = all(bool(torch.isfinite(parameter).all()) for _, parameter in tensors)
+        if finite and unchanged():
+            return tuple(name for name, _ in tensors)
+        for (_, parameter), value in zip(tensors, exact, strict=True):
+            parameter.copy_(value)
+    if len(tensors) == 1:
+        return ()
+    half = len(tensors) // 2
+    return round_where_harmless(tensors[:half], unchanged) + round_where_harmless(
+        tensors[half:], unchanged
     )

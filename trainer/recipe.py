@@ -384,8 +384,8 @@ class TrainingRecipe(_Section):
     )
     round_weights: bool = Field(
         default=False,
-        description="Round what was trained to half precision in the end, part by part, where "
-        "that changes no answer for the validation rows: in a --delta it then takes half the room.",
+        description="Round what was trained to half precision in the end, but for tensors where "
+        "that changes an answer for the validation rows: in a --delta it takes half the room.",
     )
     save_minutes: float = Field(
         default=5.0, ge=0, description="Minutes between saves of the state that --resume needs."

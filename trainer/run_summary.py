@@ -85,7 +85,7 @@ class RunSummary:
     """Mean cosine of the validation rows' embeddings to those before training; None where the
     recipe does not keep them."""
     rounded: tuple[str, ...]
-    """The parts whose weights were rounded to half precision."""
+    """The parts of which weights were rounded to half precision."""
     environment: Mapping[str, str]
     """Releases and hardware: twinhead, torch, transformers, device, precision, processes."""
 

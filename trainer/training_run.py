@@ -5,7 +5,7 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from .anchors import compute_anchors, kept_embeddings, read_anchors
 from .encoded_rows import EncodedRows
 from .errors import DivergedError, RunError
 from .freezing import freeze, parts_of, set_modes
-from .half_precision import Decisions, round_where_harmless
+from .half_precision import round_where_harmless
 from .history import History, Record, StageRecord, StepRecord, ValidationRecord
 from .losses import LossWeights, TaskLoss, class_weights
 from .multi_task_model import DRIFT, MultiTaskModel
@@ -396,28 +396,37 @@ class TrainingRun:
         self.prefix.drop_if_stale(self._cached_splits)
 
     def round_weights(self) -> tuple[str, ...]:
-        """Round the parts that were trained to half precision, where no answer changes.
+        """Round what was trained to half precision, where no answer changes.
 
         Returns:
-            Their names; none where the recipe does not ask for it.
+            The parts of which something was rounded; none where the recipe does not ask for it.
         """
         if not self.recipe.training.round_weights:
             return ()
-        trained = {
-            id(parameter)
+        trained = [
+            (name, parameter)
             for name, parameter in self.network.named_parameters()
             if name in self._ever_trained
-        }
-        parts = [
-            part for part in parts_of(self.network) if {id(p) for p in part.parameters} & trained
         ]
-        rows = np.arange(len(self.splits["validation"]))
+        before = self._decisions()
+        rounded = set(round_where_harmless(trained, lambda: _same(before, self._decisions())))
+        names = {id(parameter): name for name, parameter in trained}
+        told: list[str] = []
+        for part in parts_of(self.network):
+            of_part = [names[id(one)] for one in part.parameters if id(one) in names]
+            count = len(rounded & set(of_part))
+            if count:
+                share = "" if count == len(of_part) else f" ({count} of {len(of_part)} tensors)"
+                told.append(part.name + share)
+        return tuple(told)
 
-        def decide() -> Decisions:
-            found = self.predict("validation", rows)
-            return {name: predicted.decided() for name, predicted in found.items()}
-
-        return round_where_harmless(parts, decide)
+    def _decisions(self) -> dict[str, list[Indices]]:
+        """What is decided of the validation rows, in float32, as a worker does."""
+        batches = self._validation_batches
+        if self.accelerator.mixed_precision != "no":  # which the cached part was computed in
+            batches = replace(batches, prefix=None)
+        found = predict(self.network, batches, np.arange(len(batches.rows)))
+        return {name: predicted.decided() for name, predicted in found.items()}
 
     def predict(self, split: str, chosen: Indices) -> dict[str, Predictions]:
         """Predictions of each task for some rows of a split."""
@@ -530,3 +539,11 @@ def _with_tokens(batches: RowBatches) -> RowBatches:
     """The same rows, with token vectors also where all of the encoder is computed beforehand."""
     pooled = batches.prefix is not None and batches.prefix.prefix.poolings
     return replace(batches, prefix=None) if pooled else batches
+
+
+def _same(before: Mapping[str, Sequence[Indices]], now: Mapping[str, Sequence[Indices]]) -> bool:
+    return all(
+        np.array_equal(first, second)
+        for name, rows in before.items()
+        for first, second in zip(rows, now[name], strict=True)
+    )
