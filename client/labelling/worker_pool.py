@@ -36,7 +36,8 @@ from .label_plan import LabelRequest
 _WINDOW_SECONDS = 2.0
 _FIRST_WINDOW = 2
 # Behind a name there may be many workers, and some may be new: streams find them when they begin.
-_STREAM_SECONDS = 120.0
+# To begin anew costs a connection and a pause of one stream while the others go on.
+_STREAM_SECONDS = 30.0
 # When nothing else is left to send, what another stream has had for so long is sent again.
 _OVERDUE_SECONDS = 5.0
 # A request that a worker fails on is given to others, if there are any, before it is given up.
