@@ -8,25 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 from ..model.network import Network
-from ..model.pooling import as_embedding, pool
 from .padded_batch import PaddedBatch
 from .row_batches import RowBatches
 from .task_logits import encode
-
-# Between two reports of progress.
-_ROWS_AT_ONCE = 256
-
-
-def embeddings_of(network: Network, batch: PaddedBatch, hidden: torch.Tensor) -> torch.Tensor:
-    """The embeddings of a batch, [rows, dimensions], not normalised.
-
-    Args:
-        network: whose config says how to pool.
-        batch: the rows.
-        hidden: what `encode` gave for them, [rows, tokens, dimensions].
-    """
-    pooling = network.config.embedding_pooling
-    return as_embedding(pool(hidden, batch.mask, pooling), pooling)
 
 
 def distances(
@@ -37,7 +21,7 @@ def distances(
     As a loss it is the one of Hou et al. 2019 ("Learning a Unified Classifier Incrementally via
     Rebalancing", equation 6).
     """
-    now = embeddings_of(network, batch, hidden).float()
+    now = network.read(hidden, batch.mask, ()).embeddings.float()
     return 1 - torch.nn.functional.cosine_similarity(now, anchors, dim=1)
 
 
@@ -57,18 +41,13 @@ def compute_anchors(
     """
     rows = batches.rows
     vectors = np.empty((len(rows), network.dimensions), dtype=np.float32)
-    ordered = np.argsort(rows.lengths, kind="stable")
     network.eval()
     with torch.no_grad():
-        for start in range(0, len(ordered), _ROWS_AT_ONCE):
-            part = ordered[start : start + _ROWS_AT_ONCE]
-            position = 0
-            for batch in batches(part):
-                group = part[position : position + len(batch.input_ids)]
-                position += len(group)
-                found = embeddings_of(network, batch, encode(network, batch))
-                vectors[group] = found.float().cpu().numpy()
-            progress(start + len(part), len(ordered))
+        for group, batch in batches.walk(
+            np.arange(len(rows)), lambda done: progress(done, len(rows))
+        ):
+            found = network.read(encode(network, batch), batch.mask, ()).embeddings
+            vectors[group] = found.float().cpu().numpy()
     partial = file.with_suffix(".partial")
     with partial.open("wb") as stream:
         np.save(stream, vectors)
@@ -85,12 +64,11 @@ def kept_embeddings(network: Network, batches: RowBatches) -> float:
     network.eval()
     total = 0.0
     with torch.no_grad():
-        for start in range(0, len(batches.rows), _ROWS_AT_ONCE):
-            for batch in batches(np.arange(start, min(start + _ROWS_AT_ONCE, len(batches.rows)))):
-                if batch.anchors is None:
-                    raise ValueError("the rows have no anchors")
-                hidden = encode(network, batch)
-                total += float((1 - distances(network, batch, hidden, batch.anchors)).sum())
+        for _, batch in batches.walk(np.arange(len(batches.rows))):
+            if batch.anchors is None:
+                raise ValueError("the rows have no anchors")
+            hidden = encode(network, batch)
+            total += float((1 - distances(network, batch, hidden, batch.anchors)).sum())
     return total / len(batches.rows)
 
 

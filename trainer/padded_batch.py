@@ -88,6 +88,7 @@ def make_batch(
     hidden: torch.Tensor | None = None,
     split: SplitEncoder | None = None,
     pooled: Mapping[Pooling, torch.Tensor] | None = None,
+    anchors: torch.Tensor | None = None,
 ) -> PaddedBatch:
     """Put a group of rows together.
 
@@ -98,6 +99,7 @@ def make_batch(
         hidden: of the group, if the frozen layers have run already.
         split: the encoder that goes on from there.
         pooled: of the group, if the whole encoder has.
+        anchors: of the group, if its embeddings are to be kept.
     """
     if pooled is not None:  # nothing reads tokens any more
         input_ids = mask = torch.zeros((len(group), 0), dtype=torch.int64)
@@ -112,4 +114,5 @@ def make_batch(
         pooled=pooled,
         labelled={name: labelled for name, (labelled, _) in found.items()},
         targets={name: targets for name, (_, targets) in found.items()},
+        anchors=anchors,
     )

@@ -20,9 +20,6 @@ from .task_logits import encode, task_logits
 from .task_metrics import TaskMetrics
 from .token_metrics import measure_tokens
 
-# Between two reports of progress. Sorted by length, so few rows at once cost no padding.
-_ROWS_AT_ONCE = 256
-
 
 @dataclass(frozen=True)
 class Predictions:
@@ -95,23 +92,13 @@ def predict(
     found: dict[str, list[tuple[int, NDArray[np.float32]]]] = {
         task.name: [] for task in batches.tasks
     }
-    lengths = batches.rows.lengths
-    ordered = chosen[np.argsort(lengths[chosen], kind="stable")]
     network.eval()
     with torch.no_grad():
-        for start in range(0, len(ordered), _ROWS_AT_ONCE):
-            part = ordered[start : start + _ROWS_AT_ONCE]
-            position = 0
-            for batch in batches(part):
-                count = len(batch.input_ids)
-                group = part[position : position + count]  # batches keep the order by length
-                position += count
-                for task, logits in task_logits(network, batch, encode(network, batch)):
-                    rows = group[batch.labelled[task.name].cpu().numpy()]
-                    values = logits.float().cpu().numpy()
-                    found[task.name] += zip(rows.tolist(), values, strict=True)
-            if on_progress is not None:
-                on_progress(start + len(part))
+        for group, batch in batches.walk(chosen, on_progress):
+            for task, logits in task_logits(network, batch, encode(network, batch)):
+                rows = group[batch.labelled[task.name].cpu().numpy()]
+                values = logits.float().cpu().numpy()
+                found[task.name] += zip(rows.tolist(), values, strict=True)
     return {
         task.name: _collected(task, batches.rows, sorted(found[task.name], key=_row_of))
         for task in batches.tasks

@@ -1,6 +1,6 @@
 """Rows of one split, as padded batches on the device, with what is cached of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,9 @@ from ..model.config import TaskConfig
 from .encoded_rows import EncodedRows
 from .frozen_prefix import CachedPrefix
 from .padded_batch import PaddedBatch, cut_by_tokens, make_batch
+
+# Between two reports of progress. Sorted by length, so few rows at once cost no padding.
+_ROWS_AT_ONCE = 256
 
 
 @dataclass
@@ -40,15 +43,37 @@ class RowBatches:
         groups = cut_by_tokens(self.rows.lengths, chosen, self.pass_tokens)
         return [
             self._on_device(
-                replace(
-                    make_batch(
-                        self.rows, group, self.tasks, self._hidden(self.prefix, group), split
-                    ),
+                make_batch(
+                    self.rows,
+                    group,
+                    self.tasks,
+                    self._hidden(self.prefix, group),
+                    split,
                     anchors=None if self.anchors is None else torch.from_numpy(self.anchors[group]),
                 )
             )
             for group in groups
         ]
+
+    def walk(
+        self, chosen: NDArray[np.int64], on_progress: Callable[[int], None] | None = None
+    ) -> Iterator[tuple[NDArray[np.int64], PaddedBatch]]:
+        """All of some rows, the short ones first: indices of a group, and its batch.
+
+        Args:
+            chosen: indices of the rows.
+            on_progress: called with the rows done.
+        """
+        ordered = chosen[np.argsort(self.rows.lengths[chosen], kind="stable")]
+        for start in range(0, len(ordered), _ROWS_AT_ONCE):
+            part = ordered[start : start + _ROWS_AT_ONCE]
+            position = 0
+            for batch in self(part):
+                group = part[position : position + len(batch.input_ids)]
+                position += len(group)  # batches keep the order by length
+                yield group, batch
+            if on_progress is not None:
+                on_progress(start + len(part))
 
     def _hidden(self, prefix: CachedPrefix | None, group: NDArray[np.int64]) -> torch.Tensor | None:
         if prefix is None:
