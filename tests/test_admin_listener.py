@@ -12,6 +12,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
+from held_start import loading_worker
 from twinhead.server.access import Access
 from twinhead.server.admin_listener import AdminListener
 from twinhead.server.listen import ListenError
@@ -244,29 +245,14 @@ def test_bytes_that_are_no_message(guarded, metadata):
 
 
 async def test_calls_that_come_while_the_model_is_loaded_wait_for_it():
-    loading, loaded = threading.Event(), threading.Event()
-
-    def load(*_):
-        loading.set()
-        loaded.wait(30)
-        return debug_model()
-
-    worker = Worker(WorkerSettings(port=0))
-    starting = asyncio.create_task(worker.start(load))
-    try:
-        await asyncio.to_thread(loading.wait, 30)
+    async with loading_worker(WorkerSettings(port=0)) as (worker, finish):
         async with grpc.aio.insecure_channel(f"127.0.0.1:{worker.admin_port}") as channel:
             stub = ModelAdminServiceStub(channel)
             call = asyncio.ensure_future(stub.ListVersions(pb.ListVersionsRequest()))
             done, _ = await asyncio.wait({call}, timeout=0.05)
             assert not done  # nor refused
-            loaded.set()
-            await starting
+            await finish()
             assert [each.model_version for each in (await call).versions] == ["debug0"]
-    finally:
-        loaded.set()
-        await starting
-        await worker.drain()
 
 
 # --- which address

@@ -8,10 +8,11 @@ import grpc
 import numpy as np
 import pytest
 from conftest import wait_until
-from debug_model import check_rows, debug_model, expected_embedding
+from debug_model import check_rows, expected_embedding
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
+from held_start import loading_worker
 from twinhead.client import AsyncClient, Client, WorkerFullError
 from twinhead.server.settings import WorkerSettings
 from twinhead.server.worker import Worker
@@ -237,28 +238,13 @@ def test_interactive_calls_get_through_beside_a_bulk_stream(start_debug_worker):
 
 
 async def test_a_stream_to_a_worker_that_is_not_ready_ends_and_answers_nothing():
-    worker = Worker(WorkerSettings(port=0))
-    loading, loaded = threading.Event(), threading.Event()
-
-    def load(*_):
-        loading.set()
-        loaded.wait(30)
-        return debug_model()
-
-    starting = asyncio.create_task(worker.start(load))
-    await asyncio.to_thread(loading.wait, 30)
-
-    def call():
+    def call(worker: Worker):
         request = pb.StreamInferRequest(request=pb.InferRequest(sentences=["w1"]))
         with grpc.insecure_channel(f"localhost:{worker.port}") as channel:
             return list(InferenceServiceStub(channel).StreamInfer(iter([request, request])))
 
-    try:
+    async with loading_worker(WorkerSettings(port=0)) as (worker, _):
         with pytest.raises(grpc.RpcError) as caught:
-            await asyncio.to_thread(call)
+            await asyncio.to_thread(call, worker)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         assert caught.value.details() == "the worker is starting"
-    finally:
-        loaded.set()
-        await starting
-        await worker.drain()

@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
@@ -27,6 +26,7 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_status import rpc_status
 from held_engine import HeldEngine
+from held_start import loading_worker
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_bert import randomize
@@ -525,18 +525,7 @@ def readiness(stub: GRPCInferenceServiceStub) -> tuple[bool, bool, bool]:
 
 
 async def test_a_worker_that_starts_lives_and_is_not_ready():
-    loading, loaded = threading.Event(), threading.Event()
-
-    def load(*_):
-        loading.set()
-        loaded.wait(30)
-        return debug_model()
-
-    worker = Worker(WorkerSettings(port=0))
-    starting = asyncio.create_task(worker.start(load))
-    await asyncio.to_thread(loading.wait, 30)
-
-    def before() -> None:
+    def before(worker: Worker) -> None:
         with grpc.insecure_channel(f"localhost:{worker.port}") as channel:
             stub = GRPCInferenceServiceStub(channel)
             assert readiness(stub) == (True, False, False)
@@ -548,12 +537,8 @@ async def test_a_worker_that_starts_lives_and_is_not_ready():
                 code, info = error_of(call)
                 assert (code, info.reason) == (grpc.StatusCode.UNAVAILABLE, "STARTING")
 
-    try:
-        await asyncio.to_thread(before)
-    finally:
-        loaded.set()
-        await starting
-        await worker.drain()
+    async with loading_worker(WorkerSettings(port=0)) as (worker, _):
+        await asyncio.to_thread(before, worker)
 
 
 def test_readiness_is_that_of_health(debug_worker, stub):

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ import swapped
 import yaml
 from conftest import ROOT, DebugWorker, wait_until
 from debug_model import debug_model
+from held_start import loading_worker
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from test_client import swap
@@ -434,30 +434,15 @@ def test_a_version_that_goes_live_is_no_failure(start_debug_worker, tmp_path):
 
 
 async def test_a_worker_that_loads_its_model_tells_that_it_is_not_ready():
-    loading, loaded = threading.Event(), threading.Event()
-
-    def load(*_):
-        loading.set()
-        loaded.wait(30)
-        return debug_model()
-
-    def ready() -> float:
+    def ready(worker: Worker) -> float:
         return families(worker.metrics_port)["twinhead_ready"].samples[0].value
 
-    worker = Worker(WorkerSettings(port=0, **SETTINGS))
-    starting = asyncio.create_task(worker.start(load))
-    try:
-        await asyncio.to_thread(loading.wait, 30)
+    async with loading_worker(WorkerSettings(port=0, **SETTINGS)) as (worker, finish):
         found = await asyncio.to_thread(families, worker.metrics_port)
         assert found["twinhead_ready"].samples[0].value == 0
         assert "twinhead_model_info" not in found
-        loaded.set()
-        await starting
-        assert await asyncio.to_thread(ready) == 1
-    finally:
-        loaded.set()
-        await starting
-        await worker.drain()
+        await finish()
+        assert await asyncio.to_thread(ready, worker) == 1
 
 
 async def test_a_worker_whose_model_cannot_be_loaded_tells_nothing_any_more():

@@ -4,17 +4,16 @@ import asyncio
 import json
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import grpc
 import pytest
 from conftest import ROOT
-from debug_model import debug_model
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
+from held_start import loading_worker
 from tei_calls import Stubs, refused, stubs
 from twinhead.protocols import tei_service_pb2 as tei
 from twinhead.server.settings import WorkerSettings
@@ -131,29 +130,15 @@ def test_tokens_open_them(start_debug_worker, tmp_path):
 
 
 async def test_a_worker_that_starts_answers_nothing():
-    worker = Worker(WorkerSettings(port=0, admin_port=0, tei=True))
-    loading, loaded = threading.Event(), threading.Event()
-
-    def load(*_):
-        loading.set()
-        loaded.wait(30)
-        return debug_model()
-
-    starting = asyncio.create_task(worker.start(load))
-    await asyncio.to_thread(loading.wait, 30)
-
-    def call_all() -> None:
+    def call_all(worker: Worker) -> None:
         with stubs(f"localhost:{worker.port}") as call:
             for name, method in OFFERED.items():
                 told = refused(lambda method=method: method(call))
                 assert told[:2] == ("UNAVAILABLE", "STARTING"), name
 
-    try:
-        await asyncio.to_thread(call_all)
-    finally:
-        loaded.set()
-        await starting
-        await worker.drain()
+    settings = WorkerSettings(port=0, admin_port=0, tei=True)
+    async with loading_worker(settings) as (worker, _):
+        await asyncio.to_thread(call_all, worker)
 
 
 # What a user of text-embeddings-inference has: the schema, and code that was generated from it.

@@ -12,6 +12,7 @@ from conftest import wait_until
 from debug_model import debug_model
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from held_start import loading_worker
 from twinhead.client import Client, WorkerUnavailableError
 from twinhead.server.listen import ListenError
 from twinhead.server.settings import WorkerSettings
@@ -49,32 +50,17 @@ def test_reflection_lists_the_services(debug_worker):
 
 
 async def test_calls_before_the_model_is_loaded_are_unavailable():
-    loading, loaded = threading.Event(), threading.Event()
-
-    def load(*_):
-        loading.set()
-        loaded.wait(30)
-        return debug_model()
-
-    worker = Worker(WorkerSettings(port=0))
-    starting = asyncio.create_task(worker.start(load))
-    await asyncio.to_thread(loading.wait, 30)
-    target = f"localhost:{worker.port}"
-    try:
+    async with loading_worker(WorkerSettings(port=0)) as (worker, finish):
+        target = f"localhost:{worker.port}"
         assert await asyncio.to_thread(health_of, target) == "NOT_SERVING"
         async with grpc.aio.insecure_channel(target) as channel:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await InferenceServiceStub(channel).Infer(pb.InferRequest(sentences=["w1"]))
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
             assert caught.value.details() == "the worker is starting"
-            loaded.set()
-            await starting
+            await finish()
             await InferenceServiceStub(channel).Infer(pb.InferRequest(sentences=["w1"]))
         assert await asyncio.to_thread(health_of, target) == "SERVING"
-    finally:
-        loaded.set()
-        await starting
-        await worker.drain()
 
 
 async def test_what_loading_raises_stops_the_worker():
