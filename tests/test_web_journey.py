@@ -156,9 +156,9 @@ def task_of(row, task):
 
 
 def labels_of(page, task):
-    """The label that is given to each sentence."""
+    """The label that is given to each sentence; of rows that are not rendered yet, too."""
     rows = page.locator("#answers > .row").all()
-    return [task_of(row, task).locator(".given .name").inner_text() for row in rows]
+    return [task_of(row, task).locator(".given .name").text_content() for row in rows]
 
 
 def text_of(row):
@@ -181,28 +181,28 @@ def test_answers_are_the_workers_own(served, open_page):
         row = row_of(page, place)
         # All labels, the most probable first.
         topic = task_of(row, "topic")
-        percents = topic.locator(".score").all_inner_texts()
+        percents = topic.locator(".score").all_text_contents()
         scores = [float(re.sub(r"[^\d.]", "", text)) for text in percents]
         assert len(scores) == 4
         assert scores == sorted(scores, reverse=True)
         score = result["topic"].scores[place]
-        shown = topic.locator(".given .score").inner_text()
+        shown = topic.locator(".given .score").text_content()
         assert shown == (">\u00a099.9\u00a0%" if score >= 0.9995 else f"{100 * score:.1f}\u00a0%")
         # Yes or no, and from when on.
         urgent = task_of(row, "urgent")
         expect(urgent.locator(".verdict")).to_have_text(result["urgent"].labels[place])
         expect(urgent.locator(".mark")).to_have_attribute("style", "left: 50%;")
-        given = task_of(row, "flags").locator(".given .name").all_inner_texts()
+        given = task_of(row, "flags").locator(".given .name").all_text_contents()
         assert given == result["flags"].labels[place]
         # Entities, where they are: offsets count characters, and an emoji is two to JavaScript.
-        marks = row.locator(".text mark > bdi").all_inner_texts()
+        marks = row.locator(".text mark > bdi").all_text_contents()
         entities = result["entities"].entities[place]
         assert marks == [sentence[entity.start : entity.end] for entity in entities]
         assert text_of(row) == sentence
     # The nearest of all that is known here.
     near = row_of(page, 2).locator(".near li")
     expect(near).to_have_count(3)
-    cosines = [float(text) for text in near.locator(".score").all_inner_texts()]
+    cosines = [float(text) for text in near.locator(".score").all_text_contents()]
     assert cosines == sorted(cosines, reverse=True)
 
 
