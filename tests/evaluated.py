@@ -1,5 +1,6 @@
 """A model with a task of each kind, and rows to measure it on."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,12 @@ def random_rows(count: int, tasks=TASKS, seed: int = 0, longest: int = 30) -> li
                 labels[task.name] = str(rng.choice(task.labels))
         rows.append(LabelledRow(" ".join(words), labels, f"rows:{number + 1}", tuple(spans)))
     return rows
+
+
+def of_choices(rows: list[LabelledRow], task: str, choices: tuple[str, ...]) -> list[LabelledRow]:
+    """Those of the rows that have one of these labels, which are all that they could have had."""
+    chosen = [row for row in rows if row.labels.get(task) in choices]
+    return [replace(row, choices={task: choices}) for row in chosen]
 
 
 def rows_of(*groups: list[LabelledRow], name: str = "test") -> EvaluationRows:

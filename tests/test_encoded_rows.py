@@ -1,5 +1,7 @@
 """Rows as numbers: tokens, targets, and which token has which tag, with tokenizers of all kinds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -338,3 +340,12 @@ def test_every_word_and_token_has_the_tag_that_its_place_says(tokenizer, words, 
         assert TAGS.labels[tag] in {drawn[owner[p]] for p in range(start, end) if p in owner}
         assert targets[token] != MISSING
     assert measured[0].tolist() == sorted(measured[0].tolist())
+
+
+def test_what_rows_could_have_been_given_is_known_of_tasks_where_it_is_not_all(word_pieces):
+    some = replace(row("1", topic="c"), choices={"topic": ("c", "a")})
+    rows = encode_rows([[row("2", topic="b")], [some]], [TOPIC, FLAGS], word_pieces)
+    assert {name: offered.tolist() for name, offered in rows.offered.items()} == {
+        "topic": [[True, True, True], [True, False, True]]
+    }
+    assert encode_rows([[row("2", topic="b")]], [TOPIC], word_pieces).offered == {}

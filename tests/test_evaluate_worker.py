@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from evaluated import NO_WORDS, TASKS, checkpoint, random_rows, rows_of, silent
+from evaluated import NO_WORDS, TASKS, checkpoint, of_choices, random_rows, rows_of, silent
 from reference_configurations import build
 from twinhead.client import Client, TaskInfo, VersionNotLiveError, WorkerUnavailableError
 from twinhead.model.checkpoint import Checkpoint
@@ -121,3 +121,20 @@ def test_a_worker_that_goes_away(worker, monkeypatch):
         worker.drain()
         with pytest.raises(WorkerUnavailableError):
             evaluate_worker(client, info, rows_of(random_rows(5)), on_progress=silent)
+
+
+def test_rows_are_measured_among_the_labels_that_they_could_have(model, worker):
+    choices = ("sea", "sky")
+    some = of_choices(random_rows(200, seed=4), "topic", choices)
+    data = rows_of(random_rows(60), some)
+    local = locally(model, data)
+    assert_same(evaluate(worker.target, data), local)
+    (of_two,) = [
+        e.metrics for e in local.evaluations if (e.dataset, e.metrics.task) == ("set1", "topic")
+    ]
+    assert [row[1] for row in of_two.confusion] == [0, 0, 0]
+    without = [replace(row, choices={}) for row in some]
+    (of_three,) = [
+        e.metrics for e in locally(model, rows_of(without)).evaluations if e.metrics.task == "topic"
+    ]
+    assert of_three.figures["loss"] > of_two.figures["loss"]

@@ -222,6 +222,18 @@ def test_a_map_renames_and_leaves_the_rest_and_drops_what_is_empty(tmp_path):
     ]
 
 
+def test_a_data_set_may_have_fewer_labels_to_choose_from(tmp_path):
+    rows = [{"text": "a", "label": "Tech", "spam": "no"}, {"text": "b", "label": "Sports"}]
+    file = written(tmp_path, rows)
+    column = {"column": "label", "choices": ["Sports", "Tech"]}
+    found = read(file, {"topic": column, "spam": "spam"}).rows
+    assert [row.choices for row in found] == [{"topic": ("Sports", "Tech")}] * 2
+    fault = fault_of(file, {"topic": {**column, "choices": ["World", "Tech"]}})
+    assert fault.endswith(
+        ":2: topic: 'Sports' is not among the choices of this data set: World, Tech"
+    )
+
+
 def test_a_map_may_give_missing_values_a_label(tmp_path):
     column = {"column": "label", "map": {"": "Tech"}}
     assert labels_of(tmp_path, [None, "", "Sports"], "topic", column) == ["Tech", "Tech", "Sports"]

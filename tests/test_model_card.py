@@ -11,6 +11,7 @@ from small_summary import SCRIPT, TOPICS, empty_summary, evaluation_of, make_sum
 from twinhead.client.results import SingleLabelAnswer, TokenAnswer
 from twinhead.trainer.model_card import write_model_card
 from twinhead.trainer.model_limitations import limitations
+from twinhead.trainer.recipe import LabelColumn
 
 
 def card_of(summary, folder):
@@ -41,13 +42,20 @@ def tables_of(body):
 def test_what_the_recipe_says_of_data_and_model_is_told(tmp_path):
     summary = make_summary()
     (first, *others) = summary.recipe.data
-    told = first.model_copy(update={"about": f"From a shop. {SCRIPT} *Do not* pass on."})
+    (task, *_) = first.tasks
+    told = first.model_copy(
+        update={
+            "about": f"From a shop. {SCRIPT} *Do not* pass on.",
+            "tasks": {task: LabelColumn(column="c", choices=("up", "*down*", "on"))},
+        }
+    )
     recipe = summary.recipe.model_copy(
         update={"data": (told, *others), "limitations": ("It takes irony at its word.",)}
     )
     _, body = card_of(replace(summary, recipe=recipe), tmp_path)
     data = body[body.index("## Training data") : body.index("## Training\n")]
     assert f"- {first.name}: From a shop." in data
+    assert f"- {first.name}: {task} could only be up, \\*down\\* or on;" in data
     assert SCRIPT not in data
     assert "*Do not*" not in data
     assert "\n- It takes irony at its word.\n" in body[body.index("## Limitations") :]

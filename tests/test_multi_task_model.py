@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from evaluated import TASKS, checkpoint, random_rows
+from evaluated import TASKS, checkpoint, of_choices, random_rows
 from twinhead.trainer.encoded_rows import encode_rows
 from twinhead.trainer.losses import LossWeights, TaskLoss
 from twinhead.trainer.multi_task_model import MultiTaskModel
@@ -66,3 +66,22 @@ def test_tasks_that_are_not_in_the_step_are_left_out(setting):
     assert set(by_task) == {"spam", "tags", "names"}
     loss.backward()
     assert model.network.heads["topic"].output.weight.grad is None
+
+
+def test_rows_that_could_not_have_a_label_teach_nothing_about_it(tmp_path):
+    model = checkpoint(tmp_path)
+    some = of_choices(random_rows(30), "topic", ("sea", "sky"))
+    rows = encode_rows([some], TASKS, model.tokenizer)
+    loss = TaskLoss(TASKS[0], np.ones(3, dtype=np.float32), 0.0)
+    trained = MultiTaskModel(model.network, {"topic": loss}, LossWeights(LossRecipe(), ["topic"]))
+    batch = make_batch(rows, np.arange(len(rows)), TASKS)
+    found, _ = trained([batch], {"topic": float(len(rows))})
+    logits = model.network(batch.input_ids, batch.mask).logits["topic"][:, [0, 2]]
+    targets = torch.tensor([("sea", "sky").index(row.labels["topic"]) for row in some])
+    assert found.item() == pytest.approx(
+        torch.nn.functional.cross_entropy(logits, targets).item(), rel=1e-5
+    )
+    found.backward()
+    moved = [grad.abs().sum().item() for grad in model.network.heads["topic"].output.weight.grad]
+    assert moved[1] == 0
+    assert min(moved[0], moved[2]) > 0

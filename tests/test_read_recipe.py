@@ -243,6 +243,20 @@ def test_what_stands_between_sound_sections_is_told_beside_faults_of_others(faul
          "loss.class_weights.topic.balanced: Input should be 'balanced'"),
         (["model.tasks.topic.kind=multi_label", "loss.class_weights.topic=balanced"],
          "loss.class_weights.topic: balanced is not for multi-label tasks"),
+        # labels to choose from
+        (['data.0.tasks.topic={column="label",choices=["x"]}'],
+         "data.0.tasks.topic.choices: Value error, must be two labels or more, each once"),
+        (['data.0.tasks.topic={column="label",choices=["x","x"]}'],
+         "data.0.tasks.topic.choices: Value error, must be two labels or more, each once"),
+        (['data.0.tasks.topic={column="label",choices=["x","z"]}'],
+         "data.0.tasks.topic.choices: topic has no label 'z'"),
+        (['data.0.tasks.spam={column="spam",choices=["no","yes"]}'],
+         "data.0.tasks.spam.choices: are for single-label tasks, and spam is binary"),
+        (["model.tasks.topic.labels=[]", 'data.0.tasks.topic={column="label",choices=["x","z"]}'],
+         "data.0.tasks.topic.choices: say the labels of topic, too"),
+        (['data.0.tasks.topic={column="label",choices=["x","y z"]}', "loss.label_smoothing=0.1"],
+         "data.0.tasks.topic.choices: cannot be had with loss.label_smoothing, which gives each "
+         "label a share"),
         # tasks
         (["data.more.tasks.mood=label"],
          "data.1.tasks.mood: the model has no such task, only topic, spam"),

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from evaluated import TASKS, checkpoint, random_rows
+from evaluated import TASKS, checkpoint, of_choices, random_rows
 from twinhead.model.config import TaskKind
+from twinhead.trainer.calibration import HIGHEST
 from twinhead.trainer.encoded_rows import encode_rows
 from twinhead.trainer.padded_batch import make_batch, pad
 from twinhead.trainer.split_encoder import SplitEncoder
-from twinhead.trainer.task_logits import encode, task_logits
+from twinhead.trainer.task_logits import NOT_OFFERED, encode, task_logits
 
 
 @pytest.fixture(scope="module")
@@ -14,6 +15,14 @@ def setting(tmp_path_factory):
     model = checkpoint(tmp_path_factory.mktemp("model"))
     rows = encode_rows([random_rows(12)], TASKS, model.tokenizer)
     return model.network, rows
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory):
+    """Rows that could have any topic, and rows that could have one of two."""
+    tokenizer = checkpoint(tmp_path_factory.mktemp("model")).tokenizer
+    some = of_choices(random_rows(40, seed=2), "topic", ("sea", "sky"))
+    return encode_rows([random_rows(12), some], TASKS, tokenizer)
 
 
 def encoder_passes(network):
@@ -69,3 +78,22 @@ def test_a_task_without_rows_is_left_out(setting):
     with torch.no_grad():
         given = task_logits(network, batch, encode(network, batch))
         assert "topic" not in {task.name for task, _ in given}
+
+
+def test_a_row_has_no_other_labels_than_it_could_have_been_given(setting, limited):
+    network, _ = setting
+    group = np.random.default_rng(0).permutation(len(limited))
+    batch = make_batch(limited, group, TASKS)
+    assert set(batch.offered) == {"topic"}
+    with torch.no_grad():
+        whole = network(*pad(limited, group)).logits["topic"][batch.labelled["topic"]]
+        found = {
+            task.name: one for task, one in task_logits(network, batch, encode(network, batch))
+        }
+    of_two = torch.from_numpy(limited.dataset[group])[batch.labelled["topic"]] == 1
+    assert 0 < of_two.sum() < len(of_two)
+    torch.testing.assert_close(found["topic"][~of_two], whole[~of_two])
+    torch.testing.assert_close(found["topic"][of_two][:, [0, 2]], whole[of_two][:, [0, 2]])
+    assert (found["topic"][of_two][:, 1] == NOT_OFFERED).all()
+    # Even the flattest calibration leaves it no probability.
+    assert ((found["topic"][of_two] / HIGHEST).softmax(dim=1)[:, 1] == 0).all()

@@ -1,7 +1,7 @@
 """Labelled rows as numbers: token ids and targets, ready to be cut into batches."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -39,6 +39,9 @@ class EncodedRows:
     and the index of its tag. Words that truncation cut off are not in it."""
     truncated: int
     """Rows that were longer than what is read of them."""
+    offered: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict[str, NDArray[np.bool_]])
+    """Task name to the labels that each row could have been given, [rows, labels]; without the
+    tasks of which all rows could have all."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -98,6 +101,7 @@ def encode_rows(
         targets=targets,
         words=words,
         truncated=truncated,
+        offered=_offered(tasks, rows),
     )
 
 
@@ -120,6 +124,23 @@ def _targets(task: TaskConfig, rows: Sequence[LabelledRow]) -> NDArray[np.int64]
             targets[position] = 0
             targets[position, [index[label] for label in labels]] = 1
     return targets
+
+
+def _offered(
+    tasks: Sequence[TaskConfig], rows: Sequence[LabelledRow]
+) -> dict[str, NDArray[np.bool_]]:
+    limited = {name for row in rows for name in row.choices}
+    return {
+        task.name: np.array([offered_labels(task, row) for row in rows])
+        for task in tasks
+        if task.name in limited
+    }
+
+
+def offered_labels(task: TaskConfig, row: LabelledRow) -> list[bool]:
+    """Of each label of a task, whether a row could have been given it."""
+    choices = row.choices.get(task.name, task.labels)
+    return [label in choices for label in task.labels]
 
 
 def _aligned(

@@ -23,12 +23,13 @@ from ..client import (
     WorkerFailedError,
 )
 from ..model.config import TaskConfig, TaskKind
-from .encoded_rows import word_targets
+from .encoded_rows import offered_labels, word_targets
 from .evaluate_model import FailedRow, ModelEvaluation
 from .evaluation_rows import EvaluationRows, EvaluationSplit
 from .labelled_rows import Label, LabelledRow
 from .predictions import Predictions, evaluations_of
 from .run_summary import Evaluation
+from .task_logits import NOT_OFFERED
 
 # Of a request: as many short sentences as fill a pass, and far below the worker's 16 MiB.
 _MAX_ROWS = 256
@@ -114,6 +115,8 @@ class _Collected:
                 if (label := row.labels.get(task.name)) is None:
                     continue
                 logits, targets = _pair(task, row, label, answer.tasks[task.name], place)
+                if task.name in row.choices:
+                    logits = np.where(offered_labels(task, row), logits, np.float32(NOT_OFFERED))
                 if logits.size:  # truncation can cut off all words that have a tag
                     self._rows[task.name].append(index)
                     self._logits[task.name].append(logits)

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ class LabelledRow:
     """File and line, for people."""
     words: tuple[Span, ...] = ()
     """Where the words are that tags stand for; of rows with a token task only."""
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Task name to the labels that it could have been given, where these are not all."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,8 @@ def _labelled(
         label = _label_of(tasks[name], where, values.get(where.column), len(words))
         if label is not None:
             labels[name] = label
-    return LabelledRow(text, labels, origin, words)
+    choices = {name: where.choices for name, where in source.tasks.items() if where.choices}
+    return LabelledRow(text, labels, origin, words, choices)
 
 
 def _text_of(values: Mapping[str, Any], column: str) -> str:
@@ -237,6 +240,11 @@ def _label_of(task: TaskConfig, where: LabelColumn, value: Any, words: int) -> L
     if not label:
         return None
     _check(task, label)
+    if where.choices and label not in where.choices:
+        raise ValueError(
+            f"{task.name}: {label!r} is not among the choices of this data set: "
+            + ", ".join(where.choices)
+        )
     return label
 
 

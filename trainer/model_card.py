@@ -189,10 +189,26 @@ def _training_data(summary: RunSummary) -> Iterator[str]:
             for one in in_order(summary.data)
         ],
     )
-    told = [source for source in summary.recipe.data if source.about]
-    yield from (f"- {escaped(source.name)}: {escaped(source.about)}" for source in told)
+    told = [
+        f"- {escaped(source.name)}: {escaped(line)}"
+        for source in summary.recipe.data
+        for line in _about(source)
+    ]
+    yield from told
     if told:
         yield ""
+
+
+def _about(source: DataRecipe) -> Iterator[str]:
+    if source.about:
+        yield source.about
+    for name, column in source.tasks.items():
+        if column.choices:
+            yield f"{name} could only be {_either(column.choices)}; its figures are among these."
+
+
+def _either(labels: Sequence[str]) -> str:
+    return f"{', '.join(labels[:-1])} or {labels[-1]}"
 
 
 def _origin(source: DataRecipe | None, split: str) -> str:

@@ -1,7 +1,7 @@
 """Rows of like length as one padded batch."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -37,6 +37,9 @@ class PaddedBatch:
     token task [.., tokens]."""
     anchors: torch.Tensor | None = None
     """The embeddings that training is to keep, [rows, dimensions]; None where it need not."""
+    offered: Mapping[str, torch.Tensor] = field(default_factory=dict[str, torch.Tensor])
+    """Task name to the labels that its rows could have been given, bool [some of the rows, labels];
+    without the tasks of which all rows could have all."""
 
 
 def cut_by_tokens(
@@ -115,4 +118,9 @@ def make_batch(
         labelled={name: labelled for name, (labelled, _) in found.items()},
         targets={name: targets for name, (_, targets) in found.items()},
         anchors=anchors,
+        offered={
+            name: torch.from_numpy(offered[group][found[name][0].numpy()])
+            for name, offered in rows.offered.items()
+            if name in found
+        },
     )

@@ -17,7 +17,7 @@ from ..model.encoder import find_encoder
 from ..model.errors import CheckpointError, ConfigError, EncoderNotFoundError, ModelError
 from .errors import RecipeError
 from .labelled_rows import columns_of
-from .recipe import SPLITS, DataRecipe, ModelRecipe, Recipe, Weighting
+from .recipe import SPLITS, DataRecipe, LabelColumn, ModelRecipe, Recipe, Weighting
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -289,6 +289,12 @@ def _faults_between(sections: Mapping[str, Any], model: _Start) -> Iterator[str]
                 yield f"data.{index}.tasks.{name}: the model has no such task, only {listed}"
             elif tasks[name].kind is TaskKind.TOKEN and source.words is None:
                 yield f"data.{index}.words: must be set, as {name} is a token task"
+            else:
+                smoothed = "loss" in sections and sections["loss"].label_smoothing > 0
+                yield from (
+                    f"data.{index}.tasks.{name}.choices: {fault}"
+                    for fault in _faults_of_choices(source.tasks[name], tasks[name], smoothed)
+                )
     if data is not None and not model.trained:
         fed = {name for source in data for name in source.tasks}
         for index, name in enumerate(tasks):
@@ -304,6 +310,20 @@ def _faults_between(sections: Mapping[str, Any], model: _Start) -> Iterator[str]
         yield from _faults_of_loss(sections["loss"], tasks, listed)
     if "training" in sections and (select := sections["training"].select) not in ("mean", *tasks):
         yield f"training.select: {select!r} is neither mean nor a task ({listed})"
+
+
+def _faults_of_choices(column: LabelColumn, task: TaskConfig, smoothed: bool) -> Iterator[str]:
+    if not column.choices:
+        return
+    if task.kind is not TaskKind.SINGLE_LABEL:
+        yield f"are for single-label tasks, and {task.name} is {task.kind}"
+    elif not task.labels:
+        yield f"say the labels of {task.name}, too"
+    else:
+        unknown = [label for label in column.choices if label not in task.labels]
+        yield from (f"{task.name} has no label {label!r}" for label in unknown)
+    if smoothed:
+        yield "cannot be had with loss.label_smoothing, which gives each label a share"
 
 
 def _faults_of_stages(sections: Mapping[str, Any]) -> Iterator[str]:

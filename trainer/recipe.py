@@ -148,6 +148,19 @@ class LabelColumn(_Section):
     separator: str = Field(
         default="|", min_length=1, description="Between the labels of a multi-label text."
     )
+    choices: tuple[str, ...] = Field(
+        default=(),
+        description="Labels that could be given to these rows, where they are not all of a "
+        "single-label task: loss and figures of these rows are among them alone, so that a set "
+        "without neutral rows does not teach that nothing is neutral.",
+    )
+
+    @field_validator("choices")
+    @classmethod
+    def _are_several(cls, choices: tuple[str, ...]) -> tuple[str, ...]:
+        if choices and (len(set(choices)) < len(choices) or len(choices) == 1):
+            raise ValueError("must be two labels or more, each once")
+        return choices
 
     @model_validator(mode="before")
     @classmethod

@@ -103,4 +103,5 @@ class RowBatches:
             labelled={name: move(rows) for name, rows in batch.labelled.items()},
             targets={name: move(rows) for name, rows in batch.targets.items()},
             anchors=None if batch.anchors is None else move(batch.anchors),
+            offered={name: move(labels) for name, labels in batch.offered.items()},
         )

@@ -9,11 +9,18 @@ from ..model.network import Network
 from ..model.pooling import pool
 from .padded_batch import PaddedBatch
 
+NOT_OFFERED = -1e4
+"""Logit of a label that a row could not have been given: its probability is 0 at any temperature.
+It is finite, as all logits of a network that has not diverged are."""
+
 
 def task_logits(
     network: Network, batch: PaddedBatch, hidden: torch.Tensor
 ) -> Iterator[tuple[TaskConfig, torch.Tensor]]:
     """The logits of each task, for those rows of a batch that have its label.
+
+    Those of labels that a row could not have been given are `NOT_OFFERED`, so that the others make
+    up its distribution, in the loss as in the figures.
 
     Args:
         network: its heads run.
@@ -32,7 +39,10 @@ def task_logits(
                 pooled[task.pooling] = pool(hidden, batch.mask, task.pooling)
             read = pooled[task.pooling]
         # All of them, most often: then nothing is copied.
-        yield task, network.heads[task.name](read if len(rows) == len(read) else read[rows])
+        logits = network.heads[task.name](read if len(rows) == len(read) else read[rows])
+        if task.name in batch.offered:
+            logits = logits.masked_fill(~batch.offered[task.name], NOT_OFFERED)
+        yield task, logits
 
 
 def encode(network: Network, batch: PaddedBatch) -> torch.Tensor:
