@@ -5,7 +5,7 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -408,8 +408,17 @@ class TrainingRun:
             for name, parameter in self.network.named_parameters()
             if name in self._ever_trained
         ]
-        before = self._decisions()
-        rounded = set(round_where_harmless(trained, lambda: _same(before, self._decisions())))
+        all_rows = np.arange(len(self._validation_batches.rows))
+        before = self._decisions(all_rows)
+
+        def changed(rows: Indices | None) -> Indices:
+            now = self._decisions(all_rows if rows is None else rows)
+            others = {
+                row for task, row in now if not np.array_equal(now[task, row], before[task, row])
+            }
+            return np.array(sorted(others), dtype=np.int64)
+
+        rounded = set(round_where_harmless(trained, changed))
         names = {id(parameter): name for name, parameter in trained}
         told: list[str] = []
         for part in parts_of(self.network):
@@ -420,13 +429,18 @@ class TrainingRun:
                 told.append(part.name + share)
         return tuple(told)
 
-    def _decisions(self) -> dict[str, list[Indices]]:
-        """What is decided of the validation rows, in float32, as a worker does."""
+    def _decisions(self, chosen: Indices) -> dict[tuple[str, int], Indices]:
+        """What is decided of validation rows in float32, as a worker does; by task and row."""
         batches = self._validation_batches
+        batches = replace(batches, rows=replace(batches.rows, offered={}))  # it offers all labels
         if self.accelerator.mixed_precision != "no":  # which the cached part was computed in
             batches = replace(batches, prefix=None)
-        found = predict(self.network, batches, np.arange(len(batches.rows)))
-        return {name: predicted.decided() for name, predicted in found.items()}
+        found = predict(self.network, batches, chosen)
+        return {
+            (name, int(row)): decided
+            for name, predicted in found.items()
+            for row, decided in zip(predicted.rows, predicted.decided(), strict=True)
+        }
 
     def predict(self, split: str, chosen: Indices) -> dict[str, Predictions]:
         """Predictions of each task for some rows of a split."""
@@ -539,11 +553,3 @@ def _with_tokens(batches: RowBatches) -> RowBatches:
     """The same rows, with token vectors also where all of the encoder is computed beforehand."""
     pooled = batches.prefix is not None and batches.prefix.prefix.poolings
     return replace(batches, prefix=None) if pooled else batches
-
-
-def _same(before: Mapping[str, Sequence[Indices]], now: Mapping[str, Sequence[Indices]]) -> bool:
-    return all(
-        np.array_equal(first, second)
-        for name, rows in before.items()
-        for first, second in zip(rows, now[name], strict=True)
-    )
