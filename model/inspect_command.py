@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 from rich.console import Console
@@ -129,16 +129,26 @@ def _shortened(items: Sequence[str]) -> str:
 
 
 def _flattened(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """What is nested has its own row, named by its path; figures that belong together share one."""
     for key, value in data.items():
         name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            yield from _flattened(value, f"{name}.")
-        elif isinstance(value, list):
-            yield name, _shortened([str(item) for item in value])
-        elif isinstance(value, float):
-            yield name, f"{value:.6g}"
-        else:
-            yield name, "-" if value is None else str(value)
+        if not isinstance(value, Mapping):
+            yield name, _value(value)
+            continue
+        group = cast("Mapping[str, Any]", value)
+        plain = {k: v for k, v in group.items() if not isinstance(v, Mapping | list)}
+        if plain:
+            yield name, ", ".join(f"{k} {_value(v)}" for k, v in plain.items())
+        nested = {k: v for k, v in group.items() if k not in plain}
+        yield from _flattened(nested, f"{name}.")
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list):
+        return _shortened([str(item) for item in cast("list[object]", value)])
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "-" if value is None else str(value)
 
 
 def _bytes(size: int) -> str:
