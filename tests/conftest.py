@@ -18,6 +18,8 @@ import one_thread  # noqa: F401 (before whatever imports torch)
 import pytest
 from debug_model import CountingEngine, debug_model
 from twinhead.client import Client
+from twinhead.model.checkpoint import Checkpoint
+from twinhead.model.starter import checkpoint_folder
 from twinhead.server.settings import WorkerSettings
 from twinhead.server.worker import Worker
 
@@ -117,6 +119,14 @@ def starter_worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerP
 def starter_client(starter_worker: WorkerProcess) -> Iterator[Client]:
     with Client(starter_worker.target) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def whole_starter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The starter model with its encoder in one folder, which SentenceTransformer reads."""
+    folder = tmp_path_factory.mktemp("starter") / "whole"
+    Checkpoint.load(checkpoint_folder("starter")).save(folder)
+    return folder
 
 
 class DebugWorker:

@@ -11,7 +11,6 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from sentence_transformers import SentenceTransformer
 from twinhead.client import UnansweredSentencesError, VersionNotLiveError
 from twinhead.client.adapters.langchain import TwinheadEmbeddings
-from twinhead.model.encoder import find_encoder
 
 TEXTS = [
     "The striker scored twice.",
@@ -29,8 +28,8 @@ def ours(starter_worker):
 
 
 @pytest.fixture(scope="module")
-def expected() -> np.ndarray:
-    model = SentenceTransformer(str(find_encoder("all-MiniLM-L6-v2")), device="cpu")
+def expected(whole_starter) -> np.ndarray:
+    model = SentenceTransformer(str(whole_starter), device="cpu")
     return model.encode(TEXTS)
 
 

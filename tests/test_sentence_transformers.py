@@ -14,7 +14,6 @@ from sentence_transformers.sentence_transformer.evaluation import (
 )
 from twinhead.client import UnansweredSentencesError, VersionNotLiveError
 from twinhead.client.adapters.sentence_transformers import TwinheadSentenceTransformer
-from twinhead.model.encoder import find_encoder
 
 SENTENCES = [
     "The striker scored twice.",
@@ -27,10 +26,8 @@ PROMPTS = {"query": "query: ", "shout": "HEY "}
 
 
 @pytest.fixture(scope="module")
-def original() -> SentenceTransformer:
-    return SentenceTransformer(
-        str(find_encoder("all-MiniLM-L6-v2")), device="cpu", prompts={**PROMPTS}
-    )
+def original(whole_starter) -> SentenceTransformer:
+    return SentenceTransformer(str(whole_starter), device="cpu", prompts={**PROMPTS})
 
 
 @pytest.fixture
@@ -118,10 +115,9 @@ def test_queries_and_documents_have_their_prompts(ours, original, method):
     same(getattr(ours, method)("Hm.", "shout"), getattr(original, method)("Hm.", "shout"))
 
 
-def test_a_default_prompt_and_dimensions_are_for_all_calls(starter_worker):
+def test_a_default_prompt_and_dimensions_are_for_all_calls(starter_worker, whole_starter):
     how = {"prompts": PROMPTS, "default_prompt_name": "shout", "truncate_dim": 50}
-    folder = str(find_encoder("all-MiniLM-L6-v2"))
-    original = SentenceTransformer(folder, device="cpu", **how)
+    original = SentenceTransformer(str(whole_starter), device="cpu", **how)
     with TwinheadSentenceTransformer(starter_worker.target, **how) as ours:
         for method in ("encode", "encode_query", "encode_document"):
             same(getattr(ours, method)(SENTENCES), getattr(original, method)(SENTENCES))

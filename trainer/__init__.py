@@ -1,1 +1,1 @@
-"""Training: today the heads of the embedded starter model."""
+"""Multi-task training, from a recipe to a calibrated checkpoint, and its evaluation."""
