@@ -10,8 +10,9 @@ from typing import IO, Self
 
 from .errors import WorkerFailedError
 
-# The model is loaded within seconds; on a slow disk the first run takes longer.
-_START_SECONDS = 120.0
+# The model is loaded within seconds, but it may be large, the disk slow and the machine busy. One
+# that ends is noticed at once.
+_START_SECONDS = 300.0
 _STOP_SECONDS = 30.0
 
 
@@ -100,7 +101,11 @@ class OwnWorker:
     def _wait_for_ports(self, port_file: Path, seconds: float) -> list[str]:
         deadline = time.monotonic() + seconds
         while not port_file.exists():
-            if not self.running or time.monotonic() > deadline:
+            if not self.running:
                 raise WorkerFailedError(f"the worker did not start:\n{self.said()}")
+            if time.monotonic() > deadline:
+                raise WorkerFailedError(
+                    f"the worker was not ready after {seconds:g} s:\n{self.said()}"
+                )
             time.sleep(0.05)
         return port_file.read_text().split()

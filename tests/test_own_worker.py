@@ -41,7 +41,7 @@ def test_a_worker_is_ready_and_stops(monkeypatch, tmp_path):
 def test_one_that_cannot_start_says_why():
     with pytest.raises(WorkerFailedError, match=r"did not start:\n(.*\n)*.*No such option.*--no"):
         OwnWorker("--no")
-    with pytest.raises(WorkerFailedError, match="it said nothing"):
+    with pytest.raises(WorkerFailedError, match="not ready after 0 s:\nit said nothing"):
         OwnWorker(start_seconds=0)
 
 
