@@ -44,6 +44,7 @@ def address() -> Iterator[str]:
         tempfile.TemporaryDirectory(prefix="ray-") as folder,  # Ray's sockets need a short path
     ):
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_gcs_server_port_wait_time_s", "240")  # the machine may be busy
         patch.setenv(*MARK)
         # Where the address of the last cluster is written; Ray does not make the folder.
         patch.setenv("RAY_TMPDIR", folder)

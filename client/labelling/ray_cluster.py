@@ -60,6 +60,9 @@ def cluster(address: str | None) -> Generator[Any]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if address is None:
+        # On a busy machine it takes longer than the half minute that Ray gives its own service.
+        os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "240")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"ray\b")
         import ray
