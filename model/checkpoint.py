@@ -8,12 +8,11 @@
     config.json, model.safetensors, tokenizer.json, ...   the encoder in Hugging Face layout
     modules.json, ...   what makes the folder a sentence-transformers model
 
-The encoder's files may be left out when an encoder that can be found by name has exactly the
-same weights. A *delta* checkpoint has, in place of encoder and heads, `delta.safetensors` with
-those tensors only that differ from its base: another checkpoint, or the encoder found by name.
-There, tensors whose values half precision holds exactly are stored in it. In every form the
-manifest covers the whole model, so loading proves that the right base was used. The version id is
-the digest of the manifest: same weights, same id.
+A *delta* checkpoint has, in place of encoder and heads, `delta.safetensors` with those tensors only
+that differ from its base: another checkpoint, or the encoder found by name. There, tensors whose
+values half precision holds exactly are stored in it. In both forms the manifest covers the whole
+model, so loading proves that the right base was used. The version id is the digest of the manifest:
+same weights, same id.
 """
 
 import json
@@ -148,23 +147,20 @@ class Checkpoint:
             folder,
         )
 
-    def save(self, folder: Path, *, with_encoder: bool = True) -> None:
+    def save(self, folder: Path) -> None:
         """Write the whole checkpoint; `folder` appears only when it is complete.
 
         Args:
             folder: must not exist yet, or be empty.
-            with_encoder: False leaves the encoder's files out; loading then finds it by the
-                config's name and verifies that it has the same weights.
 
         Raises:
             CheckpointError: `folder` has files already, or is a file.
         """
         with _staged(folder) as staging:
-            if with_encoder:
-                transformer = _transformer(self.network)
-                transformer.save_pretrained(staging)
-                self.tokenizer.save(staging, transformer.config.pad_token_id)
-                write_sentence_transformer(staging, self.config, self.network.dimensions)
+            transformer = _transformer(self.network)
+            transformer.save_pretrained(staging)
+            self.tokenizer.save(staging, transformer.config.pad_token_id)
+            write_sentence_transformer(staging, self.config, self.network.dimensions)
             _write_tensors(staging / HEADS, self.network.heads.state_dict())
             self._as_it_is()._write_texts(staging, base=None)
 
@@ -297,9 +293,11 @@ def _same(tensor: torch.Tensor, other: torch.Tensor) -> bool:
 
 
 def _load_encoder(folder: Path, config: ModelConfig) -> tuple[Encoder, Tokenizer]:
-    """The encoder that the folder holds, or else names."""
-    if not (folder / ENCODER_CONFIG).is_file():
+    """The encoder that the folder holds, or that of a delta names."""
+    if (folder / _DELTA).is_file():
         return _load_named_encoder(config)
+    if not (folder / ENCODER_CONFIG).is_file():
+        raise CheckpointError(f"{folder / ENCODER_CONFIG} is missing")
     try:
         return Encoder.load(folder), Tokenizer.load(folder, config.max_tokens)
     except EncoderNotFoundError as error:  # it is at hand, but not whole

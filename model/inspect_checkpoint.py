@@ -37,11 +37,6 @@ class Inspection:
     base: Mapping[str, str] | None
     """Version and path of a delta's base; None where that is the encoder alone."""
 
-    @property
-    def has_encoder(self) -> bool:
-        """Whether the encoder's weights are in the folder itself."""
-        return "config.json" in self.files
-
 
 def inspect_checkpoint(folder: Path, base: Path | None = None) -> Inspection:
     """Load a checkpoint, which verifies every digest, and look at its folder.

@@ -57,9 +57,7 @@ def inspect(folder: str, base: Path | None, tensors: bool) -> None:
 
 def _overview(name: str, found: Inspection) -> dict[str, str]:
     checkpoint, config = found.checkpoint, found.checkpoint.config
-    place = "in this folder" if found.has_encoder else "not in this folder, found by its name"
-    if found.delta_tensors is not None:
-        place = "from the base"
+    place = "in this folder" if found.delta_tensors is None else "from the base"
     size = f"{checkpoint.network.dimensions} dimensions, up to {config.max_tokens} tokens"
     rows = {
         "checkpoint": name,

@@ -31,7 +31,8 @@ from twinhead.model.manifest import Manifest
 from twinhead.model.network import Network
 from twinhead.model.tokenizer import Tokenizer
 
-OWN_FILES = {"twinhead.json", "manifest.json", "probes.json", "heads.safetensors"}
+TEXTS = {"twinhead.json", "manifest.json", "probes.json"}
+DELTA_FILES = TEXTS | {"delta.safetensors"}
 ENCODER_FILES = {"config.json", "model.safetensors", "tokenizer.json"}
 ECOSYSTEM_FILES = {
     "modules.json",
@@ -39,7 +40,7 @@ ECOSYSTEM_FILES = {
     "1_Pooling/config.json",
     "tokenizer_config.json",
 }
-ALL_FILES = OWN_FILES | ENCODER_FILES | ECOSYSTEM_FILES
+ALL_FILES = TEXTS | {"heads.safetensors"} | ENCODER_FILES | ECOSYSTEM_FILES
 QUERY = "encoder.layer.1.attention.self.query.weight"
 SENTENCES = ["the quick fox", "foxes run !", "a"]
 
@@ -71,12 +72,6 @@ def saved(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> P
 def folder(saved: Path, tmp_path: Path) -> Path:
     """A copy that a test may damage."""
     return Path(shutil.copytree(saved, tmp_path / "checkpoint"))
-
-
-@pytest.fixture
-def thin(checkpoint: Checkpoint, tmp_path: Path) -> Path:
-    checkpoint.save(tmp_path / "thin", with_encoder=False)
-    return tmp_path / "thin"
 
 
 def files_of(folder: Path) -> dict[str, Path]:
@@ -133,9 +128,9 @@ def all_equal(first: list[torch.Tensor], second: list[torch.Tensor]) -> bool:
 # --- saving and loading
 
 
-@pytest.mark.parametrize("with_encoder", [True, False])
-def test_round_trip(checkpoint, tmp_path, with_encoder):
-    checkpoint.save(tmp_path / "model", with_encoder=with_encoder)
+@pytest.mark.parametrize("save", [Checkpoint.save, Checkpoint.save_delta])
+def test_round_trip(checkpoint, tmp_path, save):
+    save(checkpoint, tmp_path / "model")
     loaded = Checkpoint.load(tmp_path / "model")
     before, after = checkpoint.network.state_dict(), loaded.network.state_dict()
     assert before.keys() == after.keys()
@@ -155,11 +150,13 @@ def test_what_is_saved_again_is_the_same(saved, tmp_path):
         assert (tmp_path / "again" / name).read_bytes() == (saved / name).read_bytes(), name
 
 
-@pytest.mark.parametrize("with_encoder", [True, False])
-def test_files(checkpoint, tmp_path, with_encoder):
-    checkpoint.save(tmp_path / "model", with_encoder=with_encoder)
+@pytest.mark.parametrize(
+    ("save", "names"), [(Checkpoint.save, ALL_FILES), (Checkpoint.save_delta, DELTA_FILES)]
+)
+def test_files(checkpoint, tmp_path, save, names):
+    save(checkpoint, tmp_path / "model")
     files = files_of(tmp_path / "model")
-    assert set(files) == (ALL_FILES if with_encoder else OWN_FILES)
+    assert set(files) == names
     for file in files.values():  # a server often runs as somebody else
         assert file.stat().st_mode & stat.S_IROTH, file
 
@@ -211,7 +208,7 @@ def test_an_encoder_without_a_pooler(encoder_folder, tmp_path):
 def test_save_takes_an_empty_folder_and_makes_parents(checkpoint, tmp_path):
     (tmp_path / "empty").mkdir()
     checkpoint.save(tmp_path / "empty")
-    checkpoint.save(tmp_path / "a" / "b" / "new", with_encoder=False)
+    checkpoint.save_delta(tmp_path / "a" / "b" / "new")
     assert Checkpoint.load(tmp_path / "empty").version == checkpoint.version
     assert Checkpoint.load(tmp_path / "a" / "b" / "new").version == checkpoint.version
     assert {path.name for path in tmp_path.iterdir()} == {"empty", "a"}
@@ -296,9 +293,10 @@ def test_same_weights_same_id(encoder_folder, checkpoint, tmp_path):
     again = small_checkpoint(encoder_folder)
     assert again.network is not checkpoint.network
     assert again.version == checkpoint.version
-    for with_encoder in (True, False):
-        again.save(tmp_path / str(with_encoder), with_encoder=with_encoder)
-        assert Checkpoint.load(tmp_path / str(with_encoder)).version == checkpoint.version
+    again.save(tmp_path / "whole")
+    again.save_delta(tmp_path / "delta")
+    for name in ("whole", "delta"):
+        assert Checkpoint.load(tmp_path / name).version == checkpoint.version
 
 
 def test_metrics_and_provenance_are_no_part_of_the_id(folder, checkpoint):
@@ -387,38 +385,6 @@ def test_the_id_is_that_of_the_moment(encoder_folder):
     assert Checkpoint.create(network, tokenizer).version != first
 
 
-# --- without the encoder's files
-
-
-def test_a_thin_checkpoint_that_is_pointed_at_another_encoder(thin, tmp_path):
-    other = write_small_bert(tmp_path / "other", seed=1)
-    edit_json(thin / "twinhead.json", lambda data: data["model"].update(encoder=str(other)))
-    assert "model was changed" in refusal(thin)
-
-
-def test_a_thin_checkpoint_notices_that_the_encoder_changed(tmp_path):
-    encoder_folder = write_small_bert(tmp_path / "encoder")
-    small_checkpoint(encoder_folder).save(tmp_path / "thin", with_encoder=False)
-    edit_tensors(encoder_folder / "model.safetensors", lambda tensors: tensors[QUERY].add_(1))
-    assert f"tensor encoder.{QUERY}" in refusal(tmp_path / "thin")
-
-
-def test_a_thin_checkpoint_without_its_encoder(tmp_path):
-    encoder_folder = write_small_bert(tmp_path / "encoder")
-    small_checkpoint(encoder_folder).save(tmp_path / "thin", with_encoder=False)
-    shutil.rmtree(encoder_folder)
-    with pytest.raises(EncoderNotFoundError, match=re.escape(str(encoder_folder))):
-        Checkpoint.load(tmp_path / "thin")
-
-
-def test_a_thin_checkpoint_with_a_broken_encoder(tmp_path):
-    encoder_folder = write_small_bert(tmp_path / "encoder")
-    small_checkpoint(encoder_folder).save(tmp_path / "thin", with_encoder=False)
-    (encoder_folder / "model.safetensors").write_bytes(b"")
-    with pytest.raises(EncoderNotFoundError, match="holds no readable encoder"):
-        Checkpoint.load(tmp_path / "thin")
-
-
 # --- damage
 
 
@@ -465,6 +431,7 @@ def test_the_undamaged_copy_loads(folder, checkpoint):
         (lambda folder: (folder / "twinhead.json").unlink(), "twinhead.json is missing"),
         (lambda folder: (folder / "manifest.json").unlink(), "manifest.json is missing"),
         (lambda folder: (folder / "heads.safetensors").unlink(), "heads.safetensors is missing"),
+        (lambda folder: (folder / "config.json").unlink(), "config.json is missing"),
         (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors"),
         (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer.json"),
         # files that cannot be read
@@ -793,12 +760,7 @@ def moved(source: Path, name: str) -> Path:
 def test_a_delta_holds_what_changed_and_no_more(base, folder, tmp_path, names):
     after = trained(base, names)
     after.save_delta(tmp_path / "delta", base)
-    assert set(files_of(tmp_path / "delta")) == {
-        "twinhead.json",
-        "manifest.json",
-        "probes.json",
-        "delta.safetensors",
-    }
+    assert set(files_of(tmp_path / "delta")) == DELTA_FILES
     assert set(load_file(tmp_path / "delta" / "delta.safetensors")) == set(names)
     loaded = Checkpoint.load(tmp_path / "delta")
     assert loaded.version == after.version
@@ -847,11 +809,24 @@ def test_a_delta_on_the_encoder_that_is_found_by_name(checkpoint, encoder_folder
     assert all_equal(answers(loaded), answers(after))
 
 
+def test_a_delta_that_is_pointed_at_another_encoder(checkpoint, tmp_path):
+    checkpoint.save_delta(tmp_path / "delta")
+    other = write_small_bert(tmp_path / "other", seed=1)
+    edit_json(
+        tmp_path / "delta" / "twinhead.json",
+        lambda data: data["model"].update(encoder=str(other)),
+    )
+    assert "model was changed" in refusal(tmp_path / "delta")
+
+
 def test_a_delta_on_an_encoder_that_has_changed_since(tmp_path):
     encoder_folder = write_small_bert(tmp_path / "encoder")
     trained(small_checkpoint(encoder_folder), []).save_delta(tmp_path / "delta")
     edit_tensors(encoder_folder / "model.safetensors", lambda tensors: tensors[QUERY].add_(1))
     assert f"tensor encoder.{QUERY} differs" in refusal(tmp_path / "delta")
+    (encoder_folder / "model.safetensors").write_bytes(b"")
+    with pytest.raises(EncoderNotFoundError, match="holds no readable encoder"):
+        Checkpoint.load(tmp_path / "delta")
     shutil.rmtree(encoder_folder)
     with pytest.raises(EncoderNotFoundError, match=re.escape(str(encoder_folder))):
         Checkpoint.load(tmp_path / "delta")

@@ -178,10 +178,10 @@ def test_sentences_and_poolings_are_told_apart(checkpoints, family):
 def test_round_trip(folders, checkpoints, family, tmp_path):
     checkpoint = checkpoints[family]
     checkpoint.save(tmp_path / "full")
-    checkpoint.save(tmp_path / "thin", with_encoder=False)
+    checkpoint.save_delta(tmp_path / "delta")
     ids = [sentence.ids for sentence in checkpoint.tokenizer(TEXTS)]
     expected = outputs(checkpoint, ids)
-    for name in ("full", "thin"):
+    for name in ("full", "delta"):
         loaded = Checkpoint.load(tmp_path / name)
         assert loaded.version == checkpoint.version
         assert [sentence.ids for sentence in loaded.tokenizer(TEXTS)] == ids

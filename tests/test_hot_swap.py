@@ -67,7 +67,7 @@ def test_killed_in_the_middle_of_pushes_it_comes_up_whole(starter, start_worker,
 def test_from_the_command_line(starter, start_worker, run_twinhead, tmp_path):
     worker = start_worker("--state", str(tmp_path / "state"))
     new = small_change(starter, ("heads.",), 9)
-    new.save(tmp_path / "new", with_encoder=False)
+    new.save_delta(tmp_path / "new")
     where = ("--worker", worker.admin_target)
 
     pushed = run_twinhead("push", "new", *where)

@@ -17,7 +17,7 @@ def saved(tmp_path):
 
 def test_a_whole_checkpoint(saved):
     found = inspect_checkpoint(saved)
-    assert found.has_encoder
+    assert found.delta_tensors is None
     assert found.model_type == "bert"
     assert (found.delta_tensors, found.base) == (None, None)
     assert found.parameters["heads.topic"] == 3 * (DIMENSIONS + 1)
@@ -41,7 +41,6 @@ def test_a_delta_checkpoint(saved, tmp_path):
     assert found.delta_tensors == 1
     assert found.base == {"version": base.version, "path": "../saved"}
     assert len(found.tensors) == len(inspect_checkpoint(saved).tensors)
-    assert not found.has_encoder
 
     saved.rename(tmp_path / "moved")
     with pytest.raises(CheckpointError, match=f"delta on version {base.version}"):

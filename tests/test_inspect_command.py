@@ -43,15 +43,17 @@ def test_the_starter_model(run_twinhead):
     said = plain(done.stdout)
     for part in (
         "verified yes: the digests of all 107 tensors",
-        "all-MiniLM-L6-v2 (bert), not in this folder, found by its name; 384 dimensions",
+        "all-MiniLM-L6-v2 (bert), from the base; 384 dimensions",
+        "holds 68 tensors; the others are from its base: the encoder all-MiniLM-L6-v2",
         "topic single_label, 4 labels: World, Sports, Business, Sci/Tech",
-        "topic train_rows 26766, ag_news_clean_accuracy 0.8818, ag_news_clean_macro_f1 0.8808",
-        "data.sentiment tweet_sentiment, sst2_sentences",
-        "heads.safetensors 11.1 kB",
+        "topic.validation rows 1979, accuracy 0.9",
+        "sentiment.validation:tweets rows 2000, accuracy 0.7",
+        "recipe starter",
+        "rows news train 26766, tweets train 45602, reviews train 6920",
     ):
         assert part in said
+    assert re.search(r"delta.safetensors 14\.\d MB", said)
     assert "__init__" not in said
-    assert "temperature" not in said  # the starter's are 1
 
 
 def test_each_kind_of_task_and_every_tensor(run_twinhead, saved):

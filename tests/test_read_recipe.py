@@ -428,7 +428,7 @@ def test_the_layers_of_a_checkpoint_are_those_of_its_base_or_named_encoder(tmp_p
     top = 'freezing.freeze=["top:3"]'
     fault = "freezing.freeze: top:3: the encoder has 2 layers"
     whole = small_checkpoint(Path(encoder))
-    whole.save(tmp_path / "checkpoint", with_encoder=False)
+    whole.save_delta(tmp_path / "checkpoint")
     assert fault in told(from_checkpoint, tmp_path, top)
     shutil.rmtree(tmp_path / "checkpoint")
     whole.save(tmp_path / "base")

@@ -96,13 +96,9 @@ def test_saves_and_loads(built, saved):
         assert torch.equal(before.logits[task], after.logits[task])
 
 
-@pytest.mark.parametrize("form", ["thin", "delta"])
-def test_without_the_encoders_tensors(built, tmp_path, form):
+def test_without_the_encoders_tensors(built, tmp_path):
     folder = tmp_path / "model"
-    if form == "thin":
-        built.save(folder, with_encoder=False)
-    else:
-        built.save_delta(folder)
+    built.save_delta(folder)
     assert not (folder / "model.safetensors").exists()
     assert Checkpoint.load(folder).version == built.version
 

@@ -283,6 +283,7 @@ def _faults_between(sections: Mapping[str, Any], model: _Start) -> Iterator[str]
     tasks = model.tasks
     listed = ", ".join(tasks) or "none"
     data: Sequence[DataRecipe] | None = sections.get("data")
+    smoothed = "loss" in sections and sections["loss"].label_smoothing > 0
     for index, source in enumerate(data or ()):
         for name in source.tasks:
             if name not in tasks:
@@ -290,7 +291,6 @@ def _faults_between(sections: Mapping[str, Any], model: _Start) -> Iterator[str]
             elif tasks[name].kind is TaskKind.TOKEN and source.words is None:
                 yield f"data.{index}.words: must be set, as {name} is a token task"
             else:
-                smoothed = "loss" in sections and sections["loss"].label_smoothing > 0
                 yield from (
                     f"data.{index}.tasks.{name}.choices: {fault}"
                     for fault in _faults_of_choices(source.tasks[name], tasks[name], smoothed)
