@@ -11,7 +11,7 @@ BUF_VERSION := 1.75.0
 BUF := $(VENV)/buf/node_modules/.bin/buf
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test proofs node conformance lint format protos bench bench-int8 bench-label bench-starter bench-training bench-swap container-test rehearsal screenshots soak clean
+.PHONY: help install demo test proofs node conformance lint format protos bench bench-int8 bench-label bench-starter bench-training bench-swap container-test rehearsal screenshots soak starter clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -85,6 +85,10 @@ bench-int8: $(READY)  ## Measure what int8 costs in quality: make bench-int8 DAT
 
 bench-training: $(READY)  ## Measure training: make bench-training DATA=folder
 	for what in speed small tokens quality; do $(BIN)/python bench/training.py $$what $(DATA); done
+
+starter: $(READY)  ## Train the embedded starter model anew (half an hour): make starter DATA=folder
+	$(BIN)/twinhead train starter --data $(DATA) --output build/starter --delta --force
+	cp build/starter/checkpoint/* model/starter/
 
 bench-starter: $(READY)  ## Measure starter models: make bench-starter DATA=folder CHECKPOINTS="one two"
 	$(BIN)/python bench/starter.py $(DATA) $(or $(CHECKPOINTS),model/starter)

@@ -16,7 +16,7 @@ def test_the_starter_model_is_described(starter_client):
         "sentiment": ("negative", "neutral", "positive"),
     }
     assert {task.kind for task in model.tasks.values()} == {"single_label"}
-    assert {task.temperature for task in model.tasks.values()} == {1.0}
+    assert all(1 < task.temperature < 3 for task in model.tasks.values())  # it was calibrated
     assert (model.embedding_dimensions, model.normalize) == (384, True)
     assert (model.engine, model.precision) == ("openvino", "float32")
     assert model.tokens_per_sentence == 256

@@ -1,4 +1,4 @@
-"""The embedded starter model: heads over the packaged all-MiniLM-L6-v2 encoder."""
+"""The embedded starter model: a delta to the packaged all-MiniLM-L6-v2 encoder."""
 
 from pathlib import Path
 
